@@ -25,6 +25,9 @@ from wardround.protocol.trusted_roots import read_trusted_roots
 from wardround.protocol.wire.kit import checked_address
 
 PROXY = "proxy.yaml"
+KEPT_SECONDS = 20.0
+"""How long a line that nobody uses is used again: less than the server keeps one, and a NAT remembers one (30 s)."""
+_LIMITS = httpx.Limits(keepalive_expiry=KEPT_SECONDS)
 _LARGEST_CREDENTIALS = 1000
 
 
@@ -74,13 +77,15 @@ def server_transport(folder: Path) -> httpx.HTTPTransport:
     proxy = load_proxy(folder)
     trust = ssl.create_default_context(cafile=str(folder / "root.crt"))
     if proxy is None:
-        return httpx.HTTPTransport(verify=trust)
+        return httpx.HTTPTransport(verify=trust, limits=_LIMITS)
     if proxy.intercepts:
         trust.load_verify_locations(cadata=proxy.root)
     url = f"{'https' if proxy.tls else 'http'}://{proxy.address}"
     own_trust = ssl.create_default_context(cadata=proxy.root) if proxy.tls else None
     return httpx.HTTPTransport(
-        verify=trust, proxy=httpx.Proxy(url, auth=proxy.credentials, ssl_context=own_trust)
+        verify=trust,
+        limits=_LIMITS,
+        proxy=httpx.Proxy(url, auth=proxy.credentials, ssl_context=own_trust),
     )
 
 

@@ -46,6 +46,7 @@ from flwr.supernode.runtime import run_clientapp
 
 from wardround.client.network.known_app import run_the_shim_alone
 from wardround.client.network.left_behind import leaving_nothing_behind
+from wardround.client.network.long_look import LongLooks
 from wardround.client.network.proxy import server_transport
 from wardround.client.network.repeated_parts import RepeatedParts
 from wardround.client.network.server_look import cause_of
@@ -70,7 +71,7 @@ class Pauses:
 
     After a message it looks often; where none comes the pauses grow to Flower's own, so that no message waits
     longer than a tenth of the time since the last one (or LOOK_SECONDS), and an idle hospital asks seldom. Where
-    the server takes its time the pauses are longer too.
+    the server takes its time the pauses are longer too. A server that holds looks is asked again at once.
     """
 
     def __init__(
@@ -78,9 +79,13 @@ class Pauses:
         on_message: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        held: Callable[[], bool] = lambda: False,
     ) -> None:
-        """on_message: called when Flower begins to wait for the app's answer to a message."""
-        self._on_message, self._clock, self._sleep = on_message, clock, sleep
+        """on_message: called when Flower begins to wait for the app's answer to a message.
+
+        held: whether the server held the last look, and so has seen to the pause itself.
+        """
+        self._on_message, self._clock, self._sleep, self._held = on_message, clock, sleep, held
         self._last = self._woke = clock()
         self._answering = False
 
@@ -90,7 +95,8 @@ class Pauses:
             self._answering = False
             now = self._clock()
             waited, took = now - self._last, now - self._woke
-            self._sleep(min(seconds, max(LOOK_SECONDS, PATIENCE * waited, YIELD * took)))
+            pause = LOOK_SECONDS if self._held() else max(LOOK_SECONDS, PATIENCE * waited, YIELD * took)
+            self._sleep(min(seconds, pause))
             self._woke = self._clock()
             return
         if not self._answering:
@@ -113,10 +119,11 @@ def main() -> None:
         "wardround-runner", lambda: _serve(f"{options.host}:{options.port}", secret, waiting, wake)
     )
     os.close(waiting)
+    looks = LongLooks()
     # After the fork: the runner dials this process, never the server.
-    httpx.Client = calling_the_server(Path(options.root_certificates).parent)  # type: ignore[misc]
+    httpx.Client = calling_the_server(Path(options.root_certificates).parent, looks)  # type: ignore[misc]
     os.set_blocking(wake, False)
-    _set_times(runner, wake)
+    _set_times(runner, wake, looks)
     _end_with(flower_supernode)
 
 
@@ -141,14 +148,15 @@ def set_heartbeats() -> None:
         module.HEARTBEAT_DEFAULT_INTERVAL = HEARTBEAT_SECONDS  # type: ignore[attr-defined]
 
 
-def _set_times(runner: int, wake: int) -> None:
+def _set_times(runner: int, wake: int, looks: LongLooks) -> None:
     def on_message() -> None:
         with suppress(BlockingIOError, BrokenPipeError):
             os.write(wake, b".")
         if os.waitpid(runner, os.WNOHANG) != (0, 0):
             signal.raise_signal(signal.SIGTERM)  # without a runner no message is answered: start both again
 
-    start_client_internal.time = Pauses(on_message)  # type: ignore[assignment, attr-defined]
+    pauses = Pauses(on_message, held=lambda: looks.held)
+    start_client_internal.time = pauses  # type: ignore[assignment, attr-defined]
     # A message's parts may still be on their way to the server when it is seen there.
     fetched = RepeatedParts(partial(pull_objects, initial_backoff=PARTS_SECONDS))
     start_client_internal.pull_objects = fetched  # type: ignore[assignment, attr-defined]
@@ -156,6 +164,11 @@ def _set_times(runner: int, wake: int) -> None:
     start_client_internal._pull_and_store_message = leaving_nothing_behind(pull, RunNotRunningException)
     fleet_http_connection.make_simple_http_retry_invoker = calling_again_soon  # type: ignore[attr-defined]
     heartbeat.exponential = _soon  # type: ignore[assignment, attr-defined]
+
+    def sender(beat: Callable[[], bool]) -> heartbeat.HeartbeatSender:
+        return heartbeat.HeartbeatSender(looks.instead_of(beat))
+
+    fleet_http_connection.HeartbeatSender = sender  # type: ignore[assignment, attr-defined]
 
 
 def _soon(max_delay: int) -> Iterator[float]:
@@ -219,12 +232,15 @@ def _serve(address: str, secret: bytes, waiting: int, wake: int) -> None:
                 _fork("wardround-shim", run)
 
 
-def calling_the_server(folder: Path) -> type[httpx.Client]:
+def calling_the_server(folder: Path, looks: LongLooks) -> type[httpx.Client]:
     """Give the client of this process, which calls the server alone: through the hospital's proxy, if it has one."""
 
     class ServerClient(httpx.Client):
         def __init__(self, **options: Any) -> None:
             super().__init__(transport=server_transport(folder), **options)
+
+        def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+            return looks.carry(request, partial(super().send, request, **options))
 
     return ServerClient
 

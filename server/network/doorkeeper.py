@@ -32,6 +32,8 @@ FLEET = frozenset(
 )  # fmt: skip
 LOOKS = frozenset({"/v1/control/list-nodes"})
 """What the secret ``look`` opens: which nodes are there, and since when."""
+CALLER = "caller"
+"""Where a request's scope says whose key signed it; absent in the operator's own calls."""
 LOOKER = b"look"  # as a line's caller; enrolled keys are longer
 _CLOSE = (b"connection", b"close")  # else the rest of a body that nobody wants would still be read
 _Message = MutableMapping[str, Any]
@@ -72,6 +74,8 @@ class Doorkeeper:
             return
         if line is not None:
             line.known_as(caller or OPERATOR)
+        if caller is not None and path in FLEET:
+            scope[CALLER] = caller
         largest = self._largest if operator or path == PUSH else min(SMALL_BODY, self._largest)
         status, size = _declared(headers, largest)
         if status:

@@ -25,9 +25,11 @@ class Line(HttpToolsProtocol):
     """A line that breaks off where its caller is slow to say who it is, or goes on talking after the answer.
 
     caller: who has asked something by this line, an enrolled key or the operator; None for a stranger.
+    when_server_stops: called then, where a request of this line is held (``held_looks``).
     """
 
     caller: bytes | None = None
+    when_server_stops: Callable[[], None] | None = None
     _timer: TimerHandle | None = None
     _in_head, _head_bytes, _begun = True, 0, 0.0
 
@@ -53,6 +55,12 @@ class Line(HttpToolsProtocol):
     def abort(self) -> None:
         """Drop the line at once, with what stands in its buffers."""
         self.transport.abort()
+
+    def shutdown(self) -> None:
+        """Answer what is under way, and hang up; who is held is answered now, not when the time is over."""
+        super().shutdown()
+        if self.when_server_stops is not None:
+            self.when_server_stops()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let the timer go with the line."""

@@ -18,12 +18,15 @@ import uvicorn
 from wardround.protocol.text.log import take_over
 from wardround.server.network.clocks import CLOCKS, Clocks
 from wardround.server.network.doorkeeper import Doorkeeper
+from wardround.server.network.held_looks import HeldLooks, watch
 from wardround.server.network.laid import Laid, hold
 from wardround.server.network.laid_record import LaidRecord
 from wardround.server.network.lean_database import keep_lean
 from wardround.server.network.line import Line
 from wardround.server.network.listening import listen
 from wardround.server.network.node_keys import NodeKeys
+
+KEPT_SECONDS = 25  # a line that nobody uses: longer than SuperNodes keep one, and below the 30 s of a NAT
 
 
 def enrolled_keys(app: Any) -> Callable[[], list[bytes]]:
@@ -44,6 +47,9 @@ def main() -> None:
     from flwr.superlink.cli.flower_superlink import SuperLinkLifespan, _parse_superlink_lifespan_config
     from flwr.superlink.main import create_app
     from flwr.superlink.servicer.fleet import fleet_handlers
+    from flwr.superlink.servicer.runtime import runtime_handlers
+
+    from wardround.server.network.fleet import Fleet
 
     for library in ("flwr", "uvicorn"):
         take_over(library, os.environ)
@@ -54,9 +60,14 @@ def main() -> None:
     app = create_app(config, SuperLinkLifespan)
     beside = Path(config.database)
     hold(fleet_handlers, Laid(LaidRecord(beside.with_name("laid.sqlite"))))
+    looks = HeldLooks()
+    watch(runtime_handlers, looks)
+    fleet = Fleet(app, app.state.linkstate_factory.state, looks)
     gc.freeze()  # what stays for good; so the doorkeeper's collections after large bodies take milliseconds
     settings = uvicorn.Config(
-        Doorkeeper(app, secret, look, NodeKeys(enrolled_keys(app), clocks=Clocks(beside.with_name(CLOCKS)))),
+        Doorkeeper(
+            fleet, secret, look, NodeKeys(enrolled_keys(app), clocks=Clocks(beside.with_name(CLOCKS)))
+        ),
         log_level="warning",
         log_config=None,
         http=Line,
@@ -65,6 +76,7 @@ def main() -> None:
         proxy_headers=False,  # X-Forwarded-For would say that a caller is of this machine
         ssl_keyfile=config.ssl_keyfile,
         ssl_certfile=config.ssl_certfile,
+        timeout_keep_alive=KEPT_SECONDS,
         workers=1,  # places, keys and bounds are this process's own: a second worker would count for itself
     )
     # Flower takes one address; hospitals may call several, and our own commands call 127.0.0.1.

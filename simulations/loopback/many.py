@@ -90,17 +90,22 @@ def _watched(loopback: Loopback) -> tuple[dict[int, float], dict[int, float], di
     deadline = time.monotonic() + LONGEST_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         closed = sum(event["event"] == "round" for event in loopback.events(STUDY))
-        # The largest of what `up` started is the SuperLink itself.
-        started = descendants(loopback.processes["server"].pid)
-        server[closed], superlink = max(((_resident_mib(one), one) for one in started), default=(0.0, 0))
+        superlink = superlink_of(loopback)
+        server[closed] = _resident_mib(superlink)
         # A reading of 0 is of a process that has just ended: the last true one is kept.
-        cpu[closed] = _processor_seconds(superlink) or cpu.get(closed, 0.0)
+        cpu[closed] = processor_seconds(superlink) or cpu.get(closed, 0.0)
         study[closed] = _resident_mib(process.pid) or study.get(closed, 0.0)
         time.sleep(_LOOK_SECONDS)
     return server, study, cpu
 
 
-def _processor_seconds(pid: int) -> float:
+def superlink_of(loopback: Loopback) -> int:
+    """Give the number of the running SuperLink's process: the largest of what ``up`` started; 0 where there is none."""
+    started = descendants(loopback.processes["server"].pid)
+    return max(((_resident_mib(one), one) for one in started), default=(0.0, 0))[1]
+
+
+def processor_seconds(pid: int) -> float:
     """Processor time from /proc; 0 where the process is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()

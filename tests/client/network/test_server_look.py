@@ -12,6 +12,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from wardround.client.commands import supernode
 from wardround.client.network import server_look
+from wardround.client.network.long_look import LongLooks
 from wardround.client.network.proxy import Proxy, load_proxy, server_transport
 from wardround.client.network.server_look import SIGNED_HEADERS, ServerLook, look_at_server
 from wardround.client.network.supernode import NodeSettings, node_private_key, node_public_key
@@ -21,8 +22,10 @@ from wardround.client.network.supernode_process import (
     calling_the_server,
 )
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.wire.held_look import LONGEST_HELD_SECONDS
 from wardround.server.network.doorkeeper import FLEET
 from wardround.server.network.node_keys import NodeKeys
+from wardround.server.network.superlink_process import KEPT_SECONDS
 from wardround.server.store.certificates import new_root
 
 ROOT = new_root("Corporate root", datetime.now(UTC)).certificate
@@ -50,7 +53,7 @@ def test_a_look_is_signed_as_flowers_supernode_signs_its_calls(settings):
 def test_without_a_file_there_is_no_proxy_whatever_the_environment_says(settings, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     assert load_proxy(settings.folder) is None
-    with calling_the_server(settings.folder)(verify=True, timeout=1.0) as client:
+    with calling_the_server(settings.folder, LongLooks())(verify=True, timeout=1.0) as client:
         assert client._mounts == {}
 
 
@@ -146,8 +149,11 @@ def test_a_supernode_waits_for_a_server_that_is_away(settings, monkeypatch, caps
 
 @pytest.mark.parametrize("proxied", [False, True])
 def test_no_line_is_used_again_after_a_nat_may_have_forgotten_it(proxied, settings):
-    """The least that is met is 30 s. A SuperNode looks every 3 s, and a line that was idle for 5 s it dials anew."""
+    """The least that is met is 30 s. A held look says nothing for 16 s, and an idle line is dropped after 20 s.
+
+    The server keeps lines for longer than a SuperNode does: else a call could meet one that is just being closed.
+    """
     if proxied:
         (settings.folder / "proxy.yaml").write_text("address: proxy.example:3128")
-    assert server_transport(settings.folder)._pool._keepalive_expiry == 5.0
-    assert FLOWERS_PAUSE_SECONDS < 5.0 < HEARTBEAT_SECONDS < 30
+    kept = server_transport(settings.folder)._pool._keepalive_expiry
+    assert FLOWERS_PAUSE_SECONDS < HEARTBEAT_SECONDS < LONGEST_HELD_SECONDS < kept < KEPT_SECONDS < 30

@@ -182,7 +182,7 @@ def test_a_heartbeat_that_fails_is_sent_again_within_seconds():
 import os
 from flwr.supercore import heartbeat
 from wardround.client.network import supernode_process
-supernode_process._set_times(os.getpid(), 0)
+supernode_process._set_times(os.getpid(), 0, supernode_process.LongLooks())
 pauses = heartbeat.HeartbeatSender(lambda: True)._retry_invoker.wait_gen_factory()
 print([next(pauses) for _ in range(6)])
 """
