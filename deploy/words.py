@@ -29,9 +29,9 @@ def service_words(parser: OneLineParser, inner: Inner, extras: tuple[str, ...], 
             metavar="DIR",
             help="an image's folder in the place of this machine; nothing is started there",
         )
-    for word in (install, remove):
+    for word, act in ((install, "replace"), (remove, "remove")):
         word.add_argument("--yes", action="store_true", help="say yes to what is shown, without being asked")
-        word.add_argument("--overwrite", action="store_true", help="also files that a person has changed")
+        word.add_argument("--overwrite", action="store_true", help=f"{act} files that a person changed, too")
     install.add_argument("--dry-run", action="store_true", help="show what would be written, and do nothing")
     install.add_argument(
         "--enable", action="store_true", help="also start the units, now and at each boot (default: neither)"
@@ -49,13 +49,13 @@ def service_words(parser: OneLineParser, inner: Inner, extras: tuple[str, ...], 
         action="append",
         default=[],
         choices=extras,
-        help="also these units; may be repeated",
+        help="install these units too; may be repeated",
     )
     install.add_argument(
         "--backup",
         type=Path,
         metavar="FILE",
-        help=f"every day, {copied} into this file; its folder is there, and its user's own",
+        help=f"every day, write {copied} into this file; its folder must exist, and be its user's own",
     )
     install.add_argument("--backup-at", default="01:30", metavar="HH:MM", help="when (default: 01:30)")
     return install

@@ -14,9 +14,9 @@ def account_words(parser: OneLineParser, inner: Inner, adds: str, known: str) ->
     parser.begin_words("account_action", "list|add|passwd|disable|enable")
     inner(parser, "list", "list the accounts")
     add = inner(parser, "add", adds)
-    passwd = inner(parser, "passwd", "set another password; it ends the account's sessions")
-    disable = inner(parser, "disable", "let an account log in no more; it ends its sessions")
-    enable = inner(parser, "enable", "let it log in again")
+    passwd = inner(parser, "passwd", "set another password, and end the account's sessions")
+    disable = inner(parser, "disable", "stop an account from logging in, and end its sessions")
+    enable = inner(parser, "enable", "let an account log in again")
     for word in (add, passwd, disable, enable):
         word.add_argument("account", metavar="ACCOUNT", help=known)
         word.add_argument(

@@ -148,12 +148,12 @@ def _notice(parser: OneLineParser) -> None:
 def _people(parser: OneLineParser) -> None:
     parser.begin_words("action", "begin|list")
     inner(parser, "begin", "write people.yaml to edit, which names nobody yet; overwrites nothing")
-    inner(parser, "list", "check it, and show who decides in which role; changes nothing")
+    inner(parser, "list", "check people.yaml, and show who decides in which role; changes nothing")
 
 
 def _contract(parser: OneLineParser) -> None:
     parser.begin_words("action", "draft")
-    draft = inner(parser, "draft", "a contract to start with, from names and types of columns alone")
+    draft = inner(parser, "draft", "write a contract to start with, from names and types of columns alone")
     draft.add_argument(
         "messages",
         nargs="?",

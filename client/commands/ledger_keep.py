@@ -41,7 +41,7 @@ def backup(options: Namespace) -> None:
         say(
             f"{chain.sequence} entries and every stored release are in {options.file}; it was read back and is complete"
         )
-        say("Keep it on another disk. ledger restore restores it, as long as it is the newest.")
+        say("Keep it on another disk. ledger restore accepts it as long as nothing is entered after it.")
 
 
 def restore(options: Namespace) -> None:

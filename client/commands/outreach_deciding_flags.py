@@ -26,7 +26,11 @@ def add_deciding(parser: OneLineParser) -> None:
     change.add_argument("--to", required=True, metavar="MODULE", help="the module, as in visit-reminder.en")
     _reason(change)
     of_person(change, "who decides")
-    _standing(inner(parser, "standing", "two people's yes to trigger x module x population, until a date"))
+    _standing(
+        inner(
+            parser, "standing", "sign, end or apply two people's yes to a module for a trigger, until a date"
+        )
+    )
     export = inner(
         parser, "export", "send what was approved to a recipient of policy.yaml; each message once"
     )
@@ -36,7 +40,7 @@ def add_deciding(parser: OneLineParser) -> None:
     export.add_argument(
         "--settle",
         choices=("sent", "unsent"),
-        help="say of messages in doubt what the recipient told you; sends nothing",
+        help="for messages in doubt: what the recipient told you; sends nothing",
     )
     export.add_argument("--reason", help="of --settle: why, one line")
     of_person(export, "who sends")
@@ -53,9 +57,16 @@ def _standing(parser: OneLineParser) -> None:
     parser.add_argument(
         "act",
         choices=("begin", "sign", "end", "apply", "list"),
-        help="sign a new one; sign it as the second person; end it; approve what they cover now; list them",
+        help="begin: sign a new one; sign: sign it as the second person; end: end it; "
+        "apply: approve what they cover now; list: show them",
     )
-    parser.add_argument("number", nargs="?", type=whole_number, metavar="NUMBER", help="of sign and end")
+    parser.add_argument(
+        "number",
+        nargs="?",
+        type=whole_number,
+        metavar="NUMBER",
+        help="of sign and end: its number, as in list",
+    )
     _choice(parser)
     parser.add_argument(
         "--population",
@@ -84,7 +95,9 @@ def _inbound(parser: OneLineParser) -> None:
         "--page", action="store_true", help="without FILE: read what patients chose on their page"
     )
     parser.add_argument(
-        "--patient", metavar="PATIENT", help="without FILE: who refused, at the telephone or desk"
+        "--patient",
+        metavar="PATIENT",
+        help="without FILE: the patient who refused, by telephone or at the desk",
     )
     parser.add_argument(
         "--consent",
@@ -96,7 +109,7 @@ def _inbound(parser: OneLineParser) -> None:
         "--again", action="store_true", help="the patient says yes again: lift what was kept here"
     )
     parser.add_argument("--reason", help="why; kept with it, one line")
-    of_person(parser, "who took it down")
+    of_person(parser, "who recorded it")
 
 
 def _choice(parser: OneLineParser) -> None:

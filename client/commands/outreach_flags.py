@@ -18,7 +18,7 @@ def outreach(parser: OneLineParser) -> None:
     inner(parser, "begin", "write outreach.yaml to edit, which proposes nothing yet; overwrites nothing")
     inner(parser, "check", "check outreach.yaml, and the tables and modules that it names; changes nothing")
     propose = inner(
-        parser, "propose", "propose what is due now, and void what no longer may be sent; sends nothing"
+        parser, "propose", "propose what is due now, and void what may no longer be sent; sends nothing"
     )
     by_timer(propose, "propose")
     propose.add_argument("--as-of", metavar="TIME", help="in a simulated home: the time that counts")
@@ -71,7 +71,8 @@ def _protocol(parser: OneLineParser) -> None:
     parser.add_argument(
         "act",
         choices=("begin", "check", "sign", "end", "list"),
-        help="write protocol.yaml to edit; read it; sign it; count nobody more in; list those that were signed",
+        help="begin: write protocol.yaml to edit; check: read it; sign: sign it; end: count in nobody more; "
+        "list: show those that were signed",
     )
     parser.add_argument("name", nargs="?", metavar="PROTOCOL", help="of end: the protocol's name")
     parser.add_argument(

@@ -10,7 +10,7 @@ from wardround.protocol.command_line.timer_flags import by_timer
 def ledger(parser: OneLineParser) -> None:
     """Words behind ledger, and their flags."""
     parser.begin_words("action", "show|verify|export|evidence|backup|restore|recover|clock")
-    show = inner(parser, "show", "the last entries")
+    show = inner(parser, "show", "show the last entries")
     show.add_argument("--last", type=whole_number, default=20, metavar="N", help="how many (default: 20)")
     verify = inner(parser, "verify", "check every entry; needs no home when given an export")
     verify.add_argument(
@@ -24,7 +24,9 @@ def ledger(parser: OneLineParser) -> None:
     )
     export = inner(parser, "export", "write all entries, without stored bytes")
     export.add_argument("file", type=Path, metavar="OUT", help="a new file")
-    evidence = inner(parser, "evidence", "two signed requests for one sum, which prove that a server lied")
+    evidence = inner(
+        parser, "evidence", "show or verify proof that a server lied: two signed requests for one sum"
+    )
     evidence.add_argument(
         "file",
         nargs="?",
@@ -36,7 +38,11 @@ def ledger(parser: OneLineParser) -> None:
     backup = inner(parser, "backup", "write the whole ledger into one file; the agent may run")
     backup.add_argument("file", type=Path, metavar="FILE", help="a new file, or an older backup")
     by_timer(backup, "backup")
-    restore = inner(parser, "restore", "restore a backup, if it is the newest")
+    restore = inner(
+        parser,
+        "restore",
+        "put a backup in the place of a ledger that does not open; refused if it lacks the last entry",
+    )
     restore.add_argument("file", type=Path, metavar="FILE", help="the newest backup")
     _recover(inner(parser, "recover", _RECOVER))
     clock = inner(parser, "clock", "confirm that the clock is right")
@@ -105,7 +111,7 @@ def peers(parser: OneLineParser) -> None:
     sign.add_argument(
         "file", nargs="?", type=Path, metavar="OUT", help="a new file (default: HOSPITAL.peers here)"
     )
-    given = inner(parser, "import", "take in a peer's own peer file")
+    given = inner(parser, "import", "read in a peer's own peer file")
     given.add_argument("file", type=Path, metavar="FILE", help="the peer's newest file")
 
 

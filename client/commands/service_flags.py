@@ -11,17 +11,20 @@ def service(parser: OneLineParser) -> None:
     """Add the words behind ``service``."""
     install = service_words(parser, _inner, ("pages", "alerts", "preferences"), "the ledger")
     for flag, what in (
-        ("--server", "the operator's server may be reached there; the resolver's or proxy's address too"),
-        ("--database", "the hospital's database may be reached there"),
-        ("--mail", "with --with alerts: the mail server or webhook may be reached there"),
-        ("--browsers", "with --with pages: browsers call from there (default: this machine alone)"),
+        ("--server", "an address that may be reached: the operator's server, the resolver, the proxy"),
+        ("--database", "an address that may be reached: the hospital's database"),
+        ("--mail", "with --with alerts: an address that may be reached, of the mail server or webhook"),
+        (
+            "--browsers",
+            "with --with pages: an address from which browsers may call (default: this machine alone)",
+        ),
     ):
         install.add_argument(flag, action="append", default=[], metavar="ADDRESS", help=f"{what}; repeat it")
     for word, at in (("score", "02:30"), ("propose", "05:00")):
         install.add_argument(
             f"--{word}",
             metavar="WORDS",
-            help=f"every day, what stands behind {'outreach ' * (word == 'propose')}{word}, as one quoted text",
+            help=f"every day, run {'outreach ' * (word == 'propose')}{word} with these words, as one quoted text",
         )
         install.add_argument(f"--{word}-at", default=at, metavar="HH:MM", help=f"when (default: {at})")
 

@@ -1,4 +1,4 @@
-"""``approve``: sign, as a named person, for limits that were not shown to hold, after the study has ended."""
+"""``approve``: sign an exception as a named person, after the study has ended, where limits were not shown to hold."""
 
 from argparse import Namespace
 

@@ -79,8 +79,11 @@ def _service(parser: OneLineParser) -> None:
         "--bind", action="append", metavar="ADDRESS", help="as of up; may be repeated (default: 0.0.0.0)"
     )
     for flag, what in (
-        ("--mail", "with --with alerts: the mail server or webhook may be reached there"),
-        ("--browsers", "with --with pages: browsers call from there (default: this machine alone)"),
+        ("--mail", "with --with alerts: an address that may be reached, of the mail server or webhook"),
+        (
+            "--browsers",
+            "with --with pages: an address from which browsers may call (default: this machine alone)",
+        ),
     ):
         install.add_argument(flag, action="append", default=[], metavar="ADDRESS", help=f"{what}; repeat it")
 
@@ -187,7 +190,10 @@ COMMANDS = (
     ),
     Command("status", "status", "show server, certificates, hospitals and studies"),
     Command(
-        "approve", "approve", "sign, as a named person, for limits that were not shown to hold", _approve
+        "approve",
+        "approve",
+        "sign an exception: a named person accepts limits that were not shown to hold",
+        _approve,
     ),
     Command("recall", "recall", "sign that a model must not be used any more, and why", _recall),
     Command(
