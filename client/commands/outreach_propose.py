@@ -1,6 +1,7 @@
 """``outreach propose``: who is due a message now, and with what; nothing is sent."""
 
 import hashlib
+import logging
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from wardround.client.outreach.proposals.library import Library
 from wardround.client.outreach.proposals.model_choice import ModelChoice
 from wardround.client.outreach.proposals.own_part import own_part
 from wardround.client.outreach.propose import Grounds, Proposing, propose
-from wardround.client.outreach.recalls import recalled_models
+from wardround.client.outreach.recalls import ModelRecalled, recalled_models
 from wardround.client.outreach.score import refuse_simulated
 from wardround.client.outreach.signed_model import check_marks, signed_beside
 from wardround.client.outreach.triggers.declared import declared_faults
@@ -35,18 +36,25 @@ from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model_file import StoredModel, read_model
 from wardround.protocol.model.weight_error_file import WEIGHT_ERROR, read_weight_error
+from wardround.protocol.text.log import report
 from wardround.protocol.text.say import say_json
 
 
 def run_propose(options: Namespace) -> None:
-    """Propose, and show counts; what was proposed lies in the journal."""
+    """Propose, and show counts; what was proposed lies in the journal.
+
+    Where a timer runs this and the model's recall was recorded, who is due gets the standard message.
+    """
     with open_outreach(options) as outreach:
         opened = outreach.opened
         hear_page_first(outreach)
         grounds = grounds_of(opened, proposed_at(opened, options.as_of))
-        choose = model_choice(usable_model(opened, options), grounds)
-        personal = personal_choice(choose, options.personal)
+        model, refused = _model(opened, options)
+        choose = model_choice(model, grounds)
+        personal = personal_choice(choose, options.personal and not refused)
         done = propose(outreach.journal, grounds, choose, personal)
+    if refused:
+        report(f"Standard messages alone, without a model: {refused}", logging.WARNING)
     show_proposing(done, options.json, groups_of(choose, personal))
     if personal is not None and not options.json:
         say("With this hospital's own part, which stays here." if personal.own is not None
@@ -61,6 +69,16 @@ class UsableModel:
     stored: StoredModel
     error_factor: Floats
     digest: str
+
+
+def _model(opened: OpenHome, options: Namespace) -> tuple[UsableModel | None, str]:
+    """Give the model; none, and why, where a timer runs this and it was recalled."""
+    try:
+        return usable_model(opened, options), ""
+    except ModelRecalled as error:
+        if options.by_timer is None:
+            raise
+        return None, str(error)
 
 
 def usable_model(opened: OpenHome, options: Namespace) -> UsableModel | None:

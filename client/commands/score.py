@@ -13,7 +13,7 @@ from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.signing import signer
 from wardround.client.commands.terminal import say, table
 from wardround.client.connectors.source import Tables, read_tables
-from wardround.client.outreach.recalls import refuse_recalled
+from wardround.client.outreach.recalls import ModelRecalled, refuse_recalled
 from wardround.client.outreach.score import is_simulated, refuse_not_releasable, score, with_identity
 from wardround.client.outreach.signed_model import ModelAtHand, check_marks
 from wardround.protocol.contract.contract import Contract
@@ -26,7 +26,23 @@ FORMATS = (".csv", ".parquet")
 
 
 def run(options: Namespace) -> None:
-    """Check the model's signature, contract and release decision, then score; OUT is readable by its owner alone."""
+    """Check the model's signature, contract and release decision, then score; OUT is readable by its owner alone.
+
+    A timer's run of a model whose recall was recorded scores nothing, says so, and has not failed: people are told of
+    the recall, once, and a fault each night would tell them nothing more.
+    """
+    try:
+        _score(options)
+    except ModelRecalled as error:
+        if options.by_timer is None:
+            raise
+        if options.json:
+            say_json({"out": None, "refused": str(error)})
+        else:
+            say(f"Not scored: {error}", "Take the timer out: systemctl disable --now wardround-score.timer")
+
+
+def _score(options: Namespace) -> None:
     out = _new_file(options.out)
     if out.suffix not in FORMATS or out.exists():
         raise ConfigurationError(f"out={out}: must be a new file that ends in {' or '.join(FORMATS)}")

@@ -17,6 +17,10 @@ from wardround.protocol.wire.recall import RECALL, RECALL_FORM, SignedRecall, re
 from wardround.protocol.wire.signed_file import load_content
 
 
+class ModelRecalled(ConfigurationError):
+    """The model is of a recall that was recorded here, and so of one that this hospital's people are told of."""
+
+
 @dataclass(frozen=True)
 class RecalledModels:
     """What the recorded recalls name: digests of models, and fingerprints of the terms of their studies.
@@ -72,17 +76,19 @@ def keep_recall(folder: Path, recall: SignedRecall) -> bool:
 
 
 def refuse_recalled(folder: Path, at_hand: ModelAtHand, stored: StoredModel) -> None:
-    """Raise ConfigurationError for a model of a recalled study; nobody may accept it.
+    """Raise ModelRecalled for a model of a recalled study; nobody may accept it.
 
-    folder: of recorded recalls. One that lies beside the model counts too, whoever signed it.
+    folder: of recorded recalls. One that lies beside the model counts too, whoever signed it: ConfigurationError.
     """
-    beside = at_hand.path.parent / RECALL
-    recalls = [*kept_recalls(folder), *([load_recall(beside)] if beside.is_file() else [])]
-    for one in recalls:
+    must = "it must not be used any more: ask the operator for another one"
+    for one in kept_recalls(folder):
         if _is_of(one, at_hand, stored):
-            raise ConfigurationError(
-                f"model={at_hand.path}: {one}; it must not be used any more: ask the operator for another one"
-            )
+            raise ModelRecalled(f"model={at_hand.path}: {one}; {must}")
+    beside = at_hand.path.parent / RECALL
+    if beside.is_file() and _is_of(one := load_recall(beside), at_hand, stored):
+        raise ConfigurationError(
+            f"model={at_hand.path}: {one}; {must}; and record it here: wardround-hospital recall {beside}"
+        )
 
 
 def _is_of(recall: SignedRecall, at_hand: ModelAtHand, stored: StoredModel) -> bool:

@@ -25,6 +25,7 @@ from tests.client.outreach.decide.outreach_home import (
 from tests.client.small_hospital import Hospital
 from wardround.client.outreach.decide.decisions import Decider
 from wardround.client.outreach.journal.journal import open_journal
+from wardround.client.outreach.recalls import ModelRecalled
 
 BOTH = ("approve", "--trigger", "unconfirmed-visit", "--yes")
 UNTIL = ("--until", str(datetime.now(UTC).date() + timedelta(days=90)))
@@ -277,6 +278,21 @@ def test_a_watch_whose_model_is_refused_proposes_standard_messages_and_says_so(
     monkeypatch.setattr("wardround.client.commands.outreach_watch.watch", lambda run, *others: run())
     _, said, _ = run_outreach("watch", str(model), "--personal", plain=True)
     assert "Standard messages alone, without a model: " in said
+    assert states(outreach) == {"proposed": 12}
+
+
+def test_a_timers_run_with_a_recalled_model_proposes_standard_messages_and_says_so(
+    outreach: Hospital, run_outreach: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = str(outreach.folder / "model.safetensors")
+
+    def recalled(*given: object) -> None:
+        raise ModelRecalled("it was recalled")  # by whichever file: test_recalls.py
+
+    monkeypatch.setattr("wardround.client.commands.outreach_propose.usable_model", recalled)
+    assert run_outreach("propose", model)[0] == 2
+    code, _, error = run_outreach("propose", model, "--personal", "--by-timer", 24)
+    assert (code, "Standard messages alone, without a model: it was recalled" in error) == (0, True)
     assert states(outreach) == {"proposed": 12}
 
 

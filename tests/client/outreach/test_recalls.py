@@ -4,7 +4,7 @@ import json
 import shutil
 from argparse import Namespace
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from wardround.protocol.wire.recall import SignedRecall, read_recall, sign_recal
 from wardround.protocol.wire.signed_terms import save_terms, sign_terms
 from wardround.protocol.wire.signing import SigningKey, new_key
 
+STANDS = ("recalled", "timer")
 SAID = "was recalled on 2026-05-03 by Dr. Weiss: scores of one group are inverted"
 
 
@@ -80,6 +81,40 @@ def test_a_recalled_model_is_refused_by_score_and_model_whatever_is_accepted(sta
     assert SAID in stage.score()[2]
     stage.operator.signature.unlink()
     assert SAID in stage.score("--accept-unsigned", "we need it")[2]
+
+
+def test_a_timers_run_scores_nothing_by_a_recalled_model_and_has_not_failed(stage: Recalled) -> None:
+    """Each night would be a fault, and an alert, that tells people what they know."""
+    folder = stage.hospital.folder
+
+    def nightly(*words: str) -> tuple[int, str, str]:
+        line = ("score", str(stage.operator.model), str(stage.folder / "scores.csv"), "--by-timer", "24")
+        found = stage.run(*line, *words)
+        assert not (stage.folder / "scores.csv").exists()
+        return found
+
+    def told() -> list[str]:
+        return sorted(one.event for one in local(load_home(folder), datetime.now(UTC)) if one.event in STANDS)
+
+    beside = stage.folder / "model.recall"
+    beside.write_bytes(stage.recall().content)
+    code, _, error = nightly()  # nobody recorded it, and nobody was told
+    assert (code, SAID in error, f"wardround-hospital recall {beside}" in error) == (2, True, True)
+    assert told() == ["timer"]
+    beside.unlink()
+    stage.record(stage.recall())
+    for _ in range(2):
+        code, said, _ = nightly()
+        assert (code, SAID in said, "systemctl disable --now wardround-score.timer" in said) == (
+            0,
+            True,
+            True,
+        )
+        assert told() == ["recalled"]
+    assert SAID in json.loads(nightly("--json")[1])["refused"]
+    [kept] = (folder / "recalls").iterdir()
+    kept.write_bytes(kept.read_bytes()[:-10])
+    assert nightly()[0] == 2  # which model it names is not known any more
 
 
 def test_propose_refuses_a_recalled_model(stage: Recalled) -> None:
