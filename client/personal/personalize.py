@@ -106,7 +106,7 @@ class _Fit:
         return cls(design, cohort, hospital_of_event(cohort), event_weights)
 
     def logits(self, weights: Floats) -> Floats:
-        personal: Floats = (self.design.inputs * weights[self.hospital]).sum(axis=1)
+        personal: Floats = np.einsum("ej,ej->e", self.design.inputs, weights[self.hospital])
         return self.design.fixed + personal
 
     def losses(self, weights: Floats) -> Floats:
@@ -142,7 +142,7 @@ def _descend_halving(fit: _Fit, weights: Floats, move: EitherFloats, now: Floats
 
 def personal_logits(design: PersonalDesign, weights: Floats, cohort: Cohort) -> Floats:
     """Logits float64 [events] under each hospital's own personal weights [hospitals, J]."""
-    personal: Floats = (design.inputs * weights[hospital_of_event(cohort)]).sum(axis=1)
+    personal: Floats = np.einsum("ej,ej->e", design.inputs, weights[hospital_of_event(cohort)])
     return design.fixed + personal
 
 

@@ -159,13 +159,13 @@ def _minimise(problem: _Problem, iterations: int, tolerance: float) -> Floats:
         residual = design.event_weights * (probability - design.labels)
         gradient = design.rows.add_up(residual).reshape(shape) + problem.ridge * ahead
         moved = ahead - gradient / problem.curvature
+        step = moved - weights
         # Momentum that goes uphill is dropped, hospital by hospital: they share the loop only.
-        restart = (gradient * (moved - weights)).sum(axis=1) > 0
+        restart = np.einsum("hd,hd->h", gradient, step) > 0
         # Nesterov's t ← (1 + √(1 + 4t²))/2, begun anew where momentum is dropped.
         older = np.where(restart, 1.0, (1 + np.sqrt(1 + 4 * age**2)) / 2)
-        ahead = moved + ((age - 1) / older * ~restart)[:, None] * (moved - weights)
-        change = np.abs(moved - weights).max(initial=0.0)
+        ahead = moved + ((age - 1) / older * ~restart)[:, None] * step
         weights, age = moved, older
-        if change < tolerance:
+        if np.abs(step, out=step).max(initial=0.0) < tolerance:
             break
     return weights

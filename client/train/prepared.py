@@ -28,6 +28,7 @@ from wardround.protocol.terms.settings import ModelSettings
 
 MEMORY_BYTES = 1 << 31
 _EVENTS_AT_ONCE = 1 << 18
+_MEASURED_BYTES = 128  # of an event whose inner products are kept twice
 _DENSE_EVENTS_AT_ONCE = 1 << 13  # hidden activations of one part should stay in the processor's cache
 
 
@@ -149,13 +150,20 @@ def cached_parts(
     them fit, they are kept for as long as the cohort itself and found again next round (a cohort's arrays are
     never changed); otherwise each is built, used and dropped.
     """
-    key = (model, layout, np.dtype(dtype).str if model.hidden else "", memory_bytes, precondition)
+    of = (model, layout, np.dtype(dtype).str if model.hidden else "", memory_bytes)
+    key, plain = (*of, precondition), (*of, None)
     known = _parts_of_cohort.setdefault(cohort, {})
-    kept = known.get(key)
-    if kept is not None:
-        yield from kept
-        return
     held, working = _bytes_per_event(model, layout)
+    if key not in known and plain in known and precondition is not None:
+        # Preconditioned parts differ in inner products alone. Where there is no room for both, the plain ones go.
+        both = (held + _MEASURED_BYTES) * cohort.event_count <= memory_bytes // 2
+        parts_known = known[plain]
+        known.clear()
+        known.update({plain: parts_known} if both else {})
+        known[key] = [_preconditioned(part, precondition, layout) for part in parts_known]
+    if key in known:
+        yield from known[key]
+        return
     fitting = max(memory_bytes // 2 // (held + working), 1)
     at_once = min(fitting, _DENSE_EVENTS_AT_ONCE if model.hidden else _EVENTS_AT_ONCE)
     bounds = _part_bounds(cohort, at_once)
@@ -210,7 +218,6 @@ def _prepare(
         columns = active_columns(layout, part)
         entries = active_entries(columns, values, column_scale(model, layout))
         linear = _rows(columns, entries, layout.width, segments, pairs, np.float64, keep_shared=False)
-        linear = linear if precondition is None else _measured(linear, precondition, columns, entries, pairs)
     if model.hidden:
         columns = active_main_columns(layout, part)
         entries = active_entries(columns, values, main_scale(model, layout))
@@ -219,7 +226,7 @@ def _prepare(
         columns = active_cells(layout, part)
         entries = np.full(columns.shape, cell_scale(layout))
         cells = _rows(columns, entries, cell_count(layout), segments, pairs, np.float64, keep_shared=False)
-    return Prepared(
+    prepared = Prepared(
         hospitals=hospitals,
         patients_from=(first, last),
         segments=segments,
@@ -231,6 +238,14 @@ def _prepare(
         main=main,
         cells=cells,
     )
+    return prepared if precondition is None else _preconditioned(prepared, precondition, layout)
+
+
+def _preconditioned(part: Prepared, precondition: Preconditioner, layout: Layout) -> Prepared:
+    """The same part, clipped by the norms of preconditioned gradients; models without a linear part have none."""
+    if part.linear is None:
+        return part
+    return replace(part, linear=_measured(part.linear, precondition, layout.width, part.pairs))
 
 
 def _finite(cohort: Cohort) -> tuple[Floats32, Floats]:
@@ -286,10 +301,11 @@ def _rows(
     return Rows(block, shared if keep_shared else None, squares, products, gram, squares, columns.shape[1])
 
 
-def _measured(
-    rows: Rows, precondition: Preconditioner, columns: Integers32, entries: Floats, pairs: Pairs
-) -> Rows:
+def _measured(rows: Rows, precondition: Preconditioner, width: int, pairs: Pairs) -> Rows:
     """The same rows with inner products as their gradients are clipped by: of M x."""
+    # As many entries in each row, ascending: block holds what the rows were made of, shifted by hospitals.
+    columns = (rows.block.indices.reshape(-1, rows.active) % width).astype(np.int32, copy=False)
+    entries = rows.block.data.reshape(-1, rows.active)
     events = np.arange(len(columns))
     squares = precondition.products(columns, entries, events, events)
     products = precondition.products(columns, entries, pairs.first, pairs.second)
