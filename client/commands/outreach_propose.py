@@ -200,8 +200,6 @@ def show_proposing(done: Proposing, as_json: bool, groups: Mapping[str, Groups])
     say(*(f"Void: {count:,} ({why})" for why, count in done.void.items()))
     if done.forgotten:
         say(f"Forgotten: {done.forgotten:,} proposals of patients who opted out")
-    if done.purged:
-        say(f"Deleted after their days: {done.purged:,} proposals")
     say("Nothing was sent: a person decides about each proposal.")
 
 

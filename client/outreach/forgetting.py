@@ -14,7 +14,8 @@ def forget_old(home: Path, journal: Journal, now: datetime, last: datetime) -> i
     """Delete for good what is over for ``keep_days``; give how many proposals. last: the ledger's time.
 
     Without an outreach.yaml the default holds: the hospital has stopped. Nothing is deleted while that file cannot
-    be read, since the days are its to say, nor by a clock that leaps.
+    be read, since the days are its to say, nor by a clock that leaps, or was ahead for a moment: what was sent must not
+    be forgotten, and sent again, because a machine began with a wrong date.
     """
     if leaps(now, last):
         return 0
@@ -22,4 +23,4 @@ def forget_old(home: Path, journal: Journal, now: datetime, last: datetime) -> i
         days = settings_of(home).keep_days if (home / OUTREACH).exists() else KEEP_DAYS
     except ConfigurationError:
         return 0
-    return journal.purge(now - timedelta(days=days))
+    return journal.purge(journal.sure_time(now) - timedelta(days=days))

@@ -1,6 +1,6 @@
 """One ``outreach propose``, top to bottom: who is due, who may be written to, with what, and what is held back.
 
-    purge → look at the tables → permission as it stands now → void what lost its ground → forget who opted out
+    look at the tables → permission as it stands now → void what lost its ground → forget who opted out
           → for each trigger, first ones first: the standard message, or the rule that holds it → caps
           → a model's choice beside it → the journal, in one transaction
 
@@ -9,7 +9,7 @@ Killed at any step, and run again, it proposes nothing twice and loses nobody (t
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 import polars as pl
@@ -78,7 +78,6 @@ class Proposing:
     by_trigger: dict[str, dict[str, int]]
     void: dict[str, int]
     forgotten: int
-    purged: int
 
 
 def propose(
@@ -97,7 +96,6 @@ def propose(
 
 def _proposed(journal: Journal, grounds: Grounds, choose: Choosers) -> Proposing:
     settings, now = grounds.settings, grounds.now
-    purged = journal.purge(now - timedelta(days=settings.keep_days))
     source = grounds.source.snapshot()
     due = look(source, settings.triggers, wall_clock(now, source.timezone))
     people = _people(source, due)
@@ -119,7 +117,7 @@ def _proposed(journal: Journal, grounds: Grounds, choose: Choosers) -> Proposing
             rows, held = _to_patients(trigger, mine, permission, names, journal, grounds, timing, choose)
         new = journal.propose(rows, held)
         by_trigger[trigger.name] = _counts(mine, rows, held, new)
-    return Proposing(by_trigger=by_trigger, void=void, forgotten=forgotten, purged=purged)
+    return Proposing(by_trigger=by_trigger, void=void, forgotten=forgotten)
 
 
 def _people(source: TableSource, due: dict[str, pl.DataFrame]) -> pl.DataFrame:

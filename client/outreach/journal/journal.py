@@ -9,14 +9,14 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 
 from wardround.client.outreach.journal.reading import decision_from_row, proposal_from_row
-from wardround.client.outreach.journal.records import OutreachDecision, OutreachProposal, as_text
-from wardround.client.outreach.journal.schema import HELD_COLUMNS, PROPOSAL_COLUMNS, SCHEMA, VERSION
+from wardround.client.outreach.journal.records import OutreachDecision, OutreachProposal, as_text, as_time
+from wardround.client.outreach.journal.schema import HELD_COLUMNS, LOOKS, PROPOSAL_COLUMNS, SCHEMA, VERSION
 from wardround.client.outreach.journal.states import OVER, STATES, sources
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import in_turn
@@ -170,6 +170,24 @@ class Journal:
             query = f"DELETE FROM proposals WHERE made_at < ? AND (state IN ({marks}) OR {missed})"  # noqa: S608 (marks)
             return self._db.execute(query, (as_text(before), *OVER, as_text(before))).rowcount
 
+    def sure_time(self, now: datetime) -> datetime:
+        """Note this look at the clock, and give the time that is surely past: that of an earlier look.
+
+        Between the two lies a day at least. A clock that is months ahead when a machine starts, and right soon
+        after, is so never believed; a first look is.
+        """
+        with self.together():
+            self._db.execute(LOOKS)
+            found = self._db.execute("SELECT sure, seen FROM looks").fetchone()
+            sure, seen = map(as_time, found) if found else (now, now)
+            if now - seen >= SURE_AFTER:
+                sure, seen = seen, now
+            elif now < seen:
+                sure, seen = min(sure, now), now
+            self._db.execute("DELETE FROM looks")
+            self._db.execute("INSERT INTO looks VALUES (?, ?)", (as_text(sure), as_text(seen)))
+        return sure
+
     def forget(self, tokens: Sequence[str]) -> int:
         """Delete for good all that is known of patients who opted out; give how many proposals.
 
@@ -230,6 +248,8 @@ class Journal:
         return ConfigurationError(f"journal={self.path}: cannot be used ({error}); nothing was changed")
 
 
+SURE_AFTER = timedelta(days=1)
+"""How long a wrong clock may stand before something is deleted by it."""
 _TYPES: Mapping[str, type[pl.DataType]] = {"id": pl.Int64, "proposal": pl.Int64, "propensity": pl.Float64}
 
 

@@ -73,3 +73,27 @@ def test_a_clock_that_leaps_and_settings_that_cannot_be_read_delete_nothing(outr
         assert forget_old(outreach.folder, journal, NOW + timedelta(days=300), NOW) == 0
         (outreach.folder / "outreach.yaml").unlink()
         assert forget_old(outreach.folder, journal, NOW + timedelta(days=300), NOW) == 12
+
+
+def test_a_clock_that_is_ahead_for_a_moment_forgets_nothing(outreach: Any) -> None:
+    """A machine that began a year ahead forgot what was sent; right again, all of it was due once more."""
+    day = timedelta(days=1)
+    with open_journal(outreach.folder) as journal:
+        for days in (0, 1, 365, 365, 1, 365, 2):
+            assert forget_old(outreach.folder, journal, NOW + days * day, NOW) == 0
+        # Right for a long time, and looked at seldom: nothing is kept for longer than one look more.
+        assert forget_old(outreach.folder, journal, NOW + 200 * day, NOW) == 0
+        assert forget_old(outreach.folder, journal, NOW + 230 * day, NOW) == 12
+
+
+def test_a_real_leap_of_the_clock_sends_no_message_twice(
+    outreach: Any, run_outreach: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each run of ``propose`` deleted by its own clock, whatever the ledger said of it."""
+    run_outreach("queue")
+    ahead = NOW + MOST_AHEAD + timedelta(days=100)
+    with monkeypatch.context() as wrong:
+        wrong.setattr("wardround.client.commands.outreach_propose.proposed_at", lambda *_: ahead)
+        code, _, error = run_outreach("propose")
+    assert code == 0, error
+    assert count(outreach) == 12
