@@ -1,13 +1,13 @@
 """How well a study's gradients tell the effects of one field: prior variance beside squared error, by direction.
 
-For one field with n bins of equal shares p = 1/n, the Fisher information of its centred effects is c = h b² p, where h
-is ``prior.BERNOULLI_VARIANCE`` and b the column scale. With noise of a standard deviation s in each coordinate of what
-hospitals send, centred effects are known with the error covariance
+For one field with n bins of equal shares p = 1/n, the Fisher information of its centred effects is c = ρ h b² p: h is
+``prior.BERNOULLI_VARIANCE``, ρ ``server.algorithm.curvature``'s factor of it and b the column scale. With noise of a
+standard deviation s in each coordinate of what hospitals send, centred effects are known with the error covariance
 
     E = (s ÷ c)² C W⁻¹ C,    C = I − 11ᵀ/n,
 
 W by what gradients were mapped before clipping (``protocol.model.precondition``; without a map, 1). Under the prior
-w ~ N(0, τ²K) of ``server.algorithm.newton``, with S = τ² C K C, the posterior mean keeps tr S (S + E)⁻¹ S of the
+w ~ N(0, τ²K/ρ) of ``server.algorithm.newton``, with S = τ² C K C ÷ ρ, the posterior mean keeps tr S (S + E)⁻¹ S of the
 variance tr S (Rasmussen and Williams 2006, §2.7): in the directions that make both diagonal (the generalised
 eigenvectors, with r = variance ÷ error), the mean of r ÷ (r + 1), each weighing as its share of the variance.
 
@@ -20,6 +20,7 @@ chance in who the patients are, which comes on top of noise.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.linalg import eigh, helmert
@@ -37,6 +38,7 @@ from wardround.protocol.model.prior import (
     bins_covariance,
 )
 from wardround.protocol.terms.settings import ModelSettings
+from wardround.server.algorithm.curvature import curvature_share
 
 MOST_BINS_IN_ORDER = 500
 """Bins whose eigenvalues are computed where nothing is mapped; a field with more of them is taken to have no order."""
@@ -74,14 +76,15 @@ def field_signals(
     """
     scale = float(column_scale(model, contract.layout)[0])
     maps = _maps(contract, mapped_for) if mapped_for else {}
+    curvature = curvature_share(contract) * BERNOULLI_VARIANCE
     for field in _fields(contract):
-        error = noise_stddev / (BERNOULLI_VARIANCE * scale**2 * field.share)
+        error = noise_stddev / (curvature * scale**2 * field.share)
         yield field.mapped(error, scale, maps[field.name]) if maps else field.plain(error, scale)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Field:
-    """One field before any noise. share: mean square of one of its design columns.
+    """One field before any noise. share: mean square of one of its design columns. variance: τ²/ρ.
 
     orders: kind and bins of each feature that its effects vary along; empty where effects without order are expected.
     """
@@ -89,11 +92,12 @@ class _Field:
     name: str
     bins: int
     share: float
+    variance: float
     orders: tuple[tuple[str, int], ...] = ()
 
     def plain(self, error: float, scale: float) -> FieldSignals:
         """Read gradients as they are; error: s ÷ c."""
-        variances = EFFECT_STDDEV**2 * np.ones(1)
+        variances = self.variance * np.ones(1)
         for kind, size in self.orders:
             variances = np.outer(variances, _centred(kind, size)).ravel()
         return self._signals(variances / error**2, variances, error, scale, float(variances.mean()))
@@ -104,16 +108,14 @@ class _Field:
         if not self.orders:
             # All directions alike, but for that of the mean: what two entries differ by is the eigenvalue of the rest.
             squared = error**2 * float(inverse[0, 0] - (inverse[0, 1] if self.bins > 1 else 0))
-            variance = EFFECT_STDDEV**2
-            return self._signals(
-                np.array([variance / squared]), np.ones(1), math.sqrt(squared), scale, variance
-            )
+            ratios = np.array([self.variance / squared])
+            return self._signals(ratios, np.ones(1), math.sqrt(squared), scale, self.variance)
         basis: Floats = np.ones((1, 1))
         prior: Floats = np.ones((1, 1))
         for kind, size in self.orders:
             basis = np.asarray(np.kron(basis, helmert(size)), np.float64)
             prior = np.asarray(np.kron(prior, bins_covariance(kind, size)), np.float64)
-        effects: Floats = EFFECT_STDDEV**2 * basis @ prior @ basis.T
+        effects: Floats = self.variance * basis @ prior @ basis.T
         errors: Floats = error**2 * basis @ inverse @ basis.T
         ratios, vectors = eigh(effects, errors)
         # The columns of V have Vᵀ E V = 1 and Vᵀ S V = r: tr S is the sum of r times its column's squares in E V.
@@ -138,16 +140,17 @@ class _Field:
 def _fields(contract: Contract) -> Iterator[_Field]:
     layout = contract.layout
     kinds = {feature.name: feature.kind for feature in contract.features}
+    field_of = partial(_Field, variance=EFFECT_STDDEV**2 / curvature_share(contract))
     # A level's effects are centred within the bins above it, and all of them are expected alike.
     for level in layout.coarse:
-        yield _Field(name=level.name, bins=level.size, share=1 / level.size)
+        yield field_of(name=level.name, bins=level.size, share=1 / level.size)
     for one in layout.features:
         order = ((kinds[one.name], one.size),) if kinds[one.name] in ORDERED_KINDS else ()
-        yield _Field(name=one.name, bins=one.size, share=1 / one.size, orders=order)
+        yield field_of(name=one.name, bins=one.size, share=1 / one.size, orders=order)
     for cross in layout.crosses:
-        yield _Field(name=cross.name, bins=cross.size, share=1 / cross.size, orders=_orders(cross, kinds))
+        yield field_of(name=cross.name, bins=cross.size, share=1 / cross.size, orders=_orders(cross, kinds))
     for name in layout.values:
-        yield _Field(name=name, bins=1, share=RANGED_SPREAD)
+        yield field_of(name=name, bins=1, share=RANGED_SPREAD)
 
 
 def _orders(cross: Cross, kinds: Mapping[str, str]) -> tuple[tuple[str, int], ...]:

@@ -16,7 +16,8 @@ together, and a parameter that noise hides stays near zero at no cost to others.
 expected of it, ``server.algorithm.prior_mean``: the prior's mean. Where rounds have noise of their own, the gradients
 also tell how far each field's effects spread, ``server.algorithm.field_spread``.) Noisy second-order steps:
 Avella-Medina, Bradshaw and Loh 2023; Ganesh et al. 2023, "Faster differentially private convex optimization via
-second-order methods". All of it reads releases only.
+second-order methods". All of it reads releases only. Where engagement is rare or usual H is smaller
+(``server.algorithm.curvature``).
 """
 
 import math
@@ -31,6 +32,7 @@ from wardround.protocol.model.precondition import preconditioner_of
 from wardround.protocol.model.prior import EFFECT_STDDEV, prior_covariance
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.aggregate import release_weights
+from wardround.server.algorithm.curvature import curvature_share
 from wardround.server.algorithm.field_spread import by_column
 from wardround.server.algorithm.fisher import bin_shares, fisher_information, second_moments
 
@@ -64,15 +66,19 @@ class Gain:
 
 
 def scaled_prior(contract: Contract, factors: Floats = AS_EXPECTED) -> Floats:
-    """τ²K with each field's variance times its factor (``server.algorithm.field_spread``): float64 [width, width]."""
-    spread = np.sqrt(by_column(contract.layout, factors))
+    """τ²K with each field's variance times its factor (``server.algorithm.field_spread``): float64 [width, width].
+
+    τ² is larger where H is smaller (``server.algorithm.curvature``).
+    """
+    spread = np.sqrt(by_column(contract.layout, factors) / curvature_share(contract))
     return np.asarray(EFFECT_STDDEV**2 * spread[:, None] * prior_covariance(contract) * spread)
 
 
 def design_fisher(terms: Terms, shares: Floats) -> Floats:
     """H of an additive model whose design has these shares of bins (``server.algorithm.fisher``): [width, width]."""
     layout = terms.contract.layout
-    return fisher_information(second_moments(layout, shares), column_scale(terms.model, layout))
+    fisher = fisher_information(second_moments(layout, shares), column_scale(terms.model, layout))
+    return curvature_share(terms.contract) * fisher
 
 
 def gain_of(terms: Terms, fisher: Floats, factors: Floats = AS_EXPECTED) -> Gain:
