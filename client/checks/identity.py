@@ -46,7 +46,7 @@ def describe(seen: Spellings, column: str, form: str) -> str:
     how = _FORM_WORDS.get(form, form)
     return (
         f"column {shown(column)}, {how}: {seen.patients:,} patients; events per patient: median "
-        f"{seen.median_events:g}, largest {seen.most_events:,}; {seen.collapsed:,} of them are spelt in several ways"
+        f"{seen.median_events:g}, largest {seen.most_events:,}; patients spelt in several ways: {seen.collapsed:,}"
     )
 
 
