@@ -1,7 +1,7 @@
 """``service install``, ``remove`` and ``status``, alike for both sides: shown, asked, and then done."""
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,6 +25,24 @@ from wardround.protocol.text.answer import types
 from wardround.protocol.text.say import say, say_json
 
 UNATTENDED = "nobody is at the terminal to say yes; look at it with --dry-run, then give --yes"
+
+
+def serve_service(
+    options: Namespace,
+    parts: Sequence[UnitSet],
+    wanted: Callable[[Namespace], Collection[str]],
+    values: Callable[[Namespace], MachineValues],
+) -> None:
+    """Install, remove, or say how it stands.
+
+    parts: all of this side, the first of which is always installed. wanted, values: what ``install``'s flags ask for,
+    the names of other parts, and what goes into the files.
+    """
+    if options.action == "install":
+        names = {parts[0].name, *wanted(options)}
+        install(options, [part for part in parts if part.name in names], values(options))
+    else:
+        {"remove": remove, "status": status}[options.action](options, parts)
 
 
 def install(options: Namespace, parts: Sequence[UnitSet], values: MachineValues) -> None:

@@ -2,7 +2,6 @@
 
 import shlex
 from argparse import Namespace
-from collections.abc import Sequence
 
 from wardround.deploy.fill import (
     BACKUP,
@@ -20,23 +19,19 @@ from wardround.deploy.fill import (
     checked_environment,
     daily_line,
 )
-from wardround.deploy.service import install, remove, status
-from wardround.deploy.shipped import HOSPITAL, UnitSet
+from wardround.deploy.service import serve_service
+from wardround.deploy.shipped import HOSPITAL
 from wardround.protocol.errors import ConfigurationError
 
 
 def run(options: Namespace) -> None:
     """Install, remove, or say how it stands."""
-    if options.action == "install":
-        install(options, _wanted(options), _values(options))
-    else:
-        {"remove": remove, "status": status}[options.action](options, HOSPITAL)
+    serve_service(options, HOSPITAL, _wanted, _values)
 
 
-def _wanted(options: Namespace) -> Sequence[UnitSet]:
-    names = {HOSPITAL[0].name, *options.extras}
-    names |= {word for word in ("score", "propose", "backup") if getattr(options, word) is not None}
-    return [part for part in HOSPITAL if part.name in names]
+def _wanted(options: Namespace) -> list[str]:
+    timed = [word for word in ("score", "propose", "backup") if getattr(options, word) is not None]
+    return [*options.extras, *timed]
 
 
 def _values(options: Namespace) -> MachineValues:

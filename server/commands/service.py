@@ -1,7 +1,6 @@
 """``service``: server, pages, alerts and the timer of backups as units of systemd."""
 
 from argparse import Namespace
-from collections.abc import Sequence
 
 from wardround.deploy.fill import (
     BIND,
@@ -13,21 +12,17 @@ from wardround.deploy.fill import (
     backup_values,
     checked_environment,
 )
-from wardround.deploy.service import install, remove, status
-from wardround.deploy.shipped import OPERATOR, UnitSet
+from wardround.deploy.service import serve_service
+from wardround.deploy.shipped import OPERATOR
 
 
 def run(options: Namespace) -> None:
     """Install, remove, or say how it stands."""
-    if options.action == "install":
-        install(options, _wanted(options), _values(options))
-    else:
-        {"remove": remove, "status": status}[options.action](options, OPERATOR)
+    serve_service(options, OPERATOR, _wanted, _values)
 
 
-def _wanted(options: Namespace) -> Sequence[UnitSet]:
-    names = {OPERATOR[0].name, *options.extras, *["server-backup"] * (options.backup is not None)}
-    return [part for part in OPERATOR if part.name in names]
+def _wanted(options: Namespace) -> list[str]:
+    return [*options.extras, *["server-backup"] * (options.backup is not None)]
 
 
 def _values(options: Namespace) -> MachineValues:
