@@ -5,6 +5,7 @@ import fcntl
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,9 @@ from wardround.protocol.errors import ConfigurationError
 
 SQLITE_BESIDE = ("-wal", "-shm", "-journal")
 """Ends of the names of what SQLite keeps beside a database."""
+TURN_SECONDS = 600.0
+"""How long ``in_turn`` waits: the longest ``outreach propose`` of a large hospital takes a few minutes."""
+_LOOK_SECONDS = 0.05
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # what a file system says that knows no hard links
 
 
@@ -97,10 +101,11 @@ def settle(part: Path, path: Path) -> None:
 
 
 @contextmanager
-def in_turn(path: Path) -> Iterator[None]:
+def in_turn(path: Path, seconds: float = TURN_SECONDS) -> Iterator[None]:
     """Hold a file's lock within the block, after whoever holds it now; a crash lets go of it.
 
-    The file is for its lock alone, and is made where it is missing. ConfigurationError where it cannot be.
+    The file is for its lock alone, and is made where it is missing. ConfigurationError where it cannot be, and where
+    another program holds it for so many seconds: one that was stopped at a terminal would hold it for ever.
     """
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -109,7 +114,7 @@ def in_turn(path: Path) -> Iterator[None]:
             f"lock={path}: cannot be taken ({error.strerror}); nothing was done"
         ) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        _wait_for(handle, path, seconds)
         yield
     finally:
         os.close(handle)
@@ -128,6 +133,22 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _wait_for(lock: int, path: Path, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > end:
+                raise ConfigurationError(
+                    f"lock={path}: another program has held it for {seconds:g} s (fuser {path} names it); nothing was "
+                    "done: let it go on, or end it, then run this again"
+                ) from error
+            time.sleep(_LOOK_SECONDS)
+        else:
+            return
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -148,3 +148,16 @@ def test_a_lock_that_cannot_be_taken_is_said_in_one_line(tmp_path: Path) -> None
     (tmp_path / "outreach.lock").mkdir()
     with pytest.raises(ConfigurationError, match="cannot be taken"), in_turn(tmp_path / "outreach.lock"):
         raise AssertionError("a folder was locked")
+
+
+def test_who_holds_a_lock_for_too_long_is_waited_for_no_longer(tmp_path: Path) -> None:
+    """``outreach stop`` waited for ever for an export that somebody had stopped at a terminal."""
+    path = tmp_path / "outreach.lock"
+    with (
+        in_turn(path),
+        pytest.raises(ConfigurationError, match=r"fuser .*outreach\.lock"),
+        in_turn(path, 0.1),
+    ):
+        raise AssertionError("two hold it")
+    with in_turn(path, 0.1):
+        pass
