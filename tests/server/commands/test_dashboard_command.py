@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from tests.server.watch.watched_home import watched_home
 from wardround.server.main import main
 from wardround.server.store.account_notes import account_notes
 from wardround.server.watch.alerts import stand
+from wardround.simulations.loopback.federation import free_port
 
 PASSWORD = "three green horses run"
 
@@ -89,11 +89,10 @@ def test_an_operators_account_by_another_person_is_noted_and_told(
 
 @pytest.mark.slow
 def test_a_process_serves_the_operators_pages_and_logs_no_address(tmp_path: Path, secret: Path) -> None:
-    home = watched_home(tmp_path).folder
+    # Whatever else this machine runs: nothing listens there.
+    home = watched_home(tmp_path, address=f"127.0.0.1:{free_port()}").folder
     assert add(home, secret) == 0
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        where = f"127.0.0.1:{free.getsockname()[1]}"
+    where = f"127.0.0.1:{free_port()}"
     (home / "dashboard.yaml").write_text(f"listen: {where}\n")
     words = [sys.executable, "-m", "wardround.server.main", "dashboard", "serve", "--home", str(home)]
     with (tmp_path / "log").open("wb") as log, subprocess.Popen(words, stderr=log, stdout=log) as program:

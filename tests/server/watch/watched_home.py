@@ -20,9 +20,11 @@ from wardround.server.study.begin import keep_terms
 HOSPITALS = ("north", "south", "west")
 
 
-def watched_home(folder: Path, hospitals: tuple[str, ...] = HOSPITALS) -> OperatorHome:
+def watched_home(
+    folder: Path, hospitals: tuple[str, ...] = HOSPITALS, address: str = "127.0.0.1:8443"
+) -> OperatorHome:
     """Begin a home, enrol the hospitals, and sign a study's terms."""
-    home = begin_operator_home(folder / "op", "127.0.0.1:8443")
+    home = begin_operator_home(folder / "op", address)
     for name in hospitals:
         key, node = new_key(), folder / name
         node.mkdir(parents=True)
