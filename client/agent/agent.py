@@ -265,7 +265,7 @@ def run_agent(folder: Path) -> None:
             logger.warning("SIMULATION: noise from a seed protects nobody; this home refuses real studies")
         home.study_keys.forget_parts()
         remove_killed(home.folder)
-        _import_slow_parts()
+        import_slow_parts()
         agent = Agent(home, ledger)
         asyncio.run(_serve(SocketDoor(home.socket, agent.answer, screen=agent.screen), agent))
 
@@ -286,7 +286,7 @@ async def _serve(door: SocketDoor, agent: Agent) -> None:
         forgetting.cancel()
 
 
-def _import_slow_parts() -> None:
+def import_slow_parts() -> None:
     """Pay for torch and Opacus before the first plan, not within its round."""
     import torch._dynamo  # noqa: F401 (the first optimiser would import it)
 

@@ -5,9 +5,16 @@ signature, checks the node's signature, and looks its number up in the database.
 key, size and time by then. Here a call is decoded, held to its caller's node, handled in a thread, and encoded; faults
 are put into words by Flower's own function. What the doorkeeper did not let in as a node's call goes to Flower's app
 as before.
+
+Nodes' calls are handled by two threads, in the order in which they came; the studies' own, by threads of Flower's
+framework. That has 40 for all: SQLite lets one of them write, makes the others look again after a pause, whoever came
+first, and turns away who had no luck for 5 s. With a hundred hospitals on a busy machine calls were answered "500,
+database is locked", which ends a SuperNode.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -17,13 +24,14 @@ from flwr.supercore.error import http_error_translator
 from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES, ProtobufTranslationMiddleware
 from flwr.superlink.servicer.fleet import fleet_handlers
-from starlette.concurrency import run_in_threadpool
 
 from wardround.protocol.wire.held_look import HELD
 from wardround.server.network.doorkeeper import CALLER, FLEET
 from wardround.server.network.held_looks import ALIVE_SECONDS, HeldLooks, News, asks_to_be_held
 
 PULL_MESSAGES = "/v1/fleet/pull-messages"
+THREADS = 2
+"""One at the database, one at what large parts take beside it."""
 _PREFIX = "/v1/fleet/"
 _WITH_STORE = frozenset({"pull_messages", "confirm_message_received"})
 _Message = MutableMapping[str, Any]
@@ -39,6 +47,7 @@ class Fleet:
         """app: Flower's. state: gives its LinkState. looks: nodes that wait for a message."""
         self._app, self._state, self._looks = app, state, looks
         self._numbers: dict[bytes, int] = {}
+        self._threads = ThreadPoolExecutor(THREADS, "fleet")
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         """Answer one request, or hand it on."""
@@ -56,12 +65,14 @@ class Fleet:
             await request.body(), PROTOBUF_REQUEST_TYPES["POST", path]
         )
         await self._check_node(request.scope[CALLER], asked)
-        handle = partial(
-            run_in_threadpool, self._handled, path.removeprefix(_PREFIX).replace("-", "_"), asked
-        )
+        name = path.removeprefix(_PREFIX).replace("-", "_")
+        handle = partial(self._in_thread, partial(self._handled, name, asked))
         if path == PULL_MESSAGES and asks_to_be_held(request.headers):
             return await self._look(request, asked.node.node_id, handle)
         return _encoded(await handle())
+
+    async def _in_thread(self, act: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, act)
 
     def _handled(self, name: str, asked: Any) -> Any:
         state = self._state()
@@ -84,7 +95,7 @@ class Fleet:
     async def _number(self, key: bytes) -> int | None:
         """Give the node's number. A key has one for good: once shut out, it is refused before, and never comes back."""
         if key not in self._numbers:
-            found = await run_in_threadpool(lambda: self._state().get_node_id_by_public_key(key))
+            found = await self._in_thread(lambda: self._state().get_node_id_by_public_key(key))
             if found is None:
                 return None
             self._numbers[key] = found
@@ -103,7 +114,7 @@ class Fleet:
         """Wait; whether the caller is still there to be given what came. Meanwhile it counts as alive."""
 
         async def alive() -> None:
-            await run_in_threadpool(lambda: self._state().acknowledge_node_heartbeat(node, ALIVE_SECONDS))
+            await self._in_thread(lambda: self._state().acknowledge_node_heartbeat(node, ALIVE_SECONDS))
 
         return await news.wait(alive, request.receive)
 

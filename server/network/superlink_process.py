@@ -25,6 +25,7 @@ from wardround.server.network.lean_database import keep_lean
 from wardround.server.network.line import Line
 from wardround.server.network.listening import listen
 from wardround.server.network.node_keys import NodeKeys
+from wardround.server.network.spared_writes import spare_writes
 
 KEPT_SECONDS = 25  # a line that nobody uses: longer than SuperNodes keep one, and below the 30 s of a NAT
 
@@ -43,6 +44,7 @@ def main() -> None:
 
     WARDROUND_CONTROL, WARDROUND_LOOK: files of the operator's secrets. WARDROUND_BIND: where to listen.
     """
+    from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
     from flwr.supercore import sql_mixin
     from flwr.superlink.cli.flower_superlink import SuperLinkLifespan, _parse_superlink_lifespan_config
     from flwr.superlink.main import create_app
@@ -57,6 +59,7 @@ def main() -> None:
     secret, look = (Path(os.environ[f"WARDROUND_{name}"]).read_bytes() for name in ("CONTROL", "LOOK"))
     # Before the app is made, which opens the database.
     keep_lean(sql_mixin)
+    spare_writes(SqlLinkState)
     app = create_app(config, SuperLinkLifespan)
     beside = Path(config.database)
     hold(fleet_handlers, Laid(LaidRecord(beside.with_name("laid.sqlite"))))

@@ -10,7 +10,7 @@ from pathlib import Path
 from wardround.protocol.text.say import complain, say
 from wardround.simulations.bench.page import Part, write_page
 
-PARTS = "abcde"
+PARTS = "abcdef"
 NEEDS_TABLE = "bce"
 TABLE = Path("../shared/data/noshow.csv.gz")
 
@@ -44,7 +44,7 @@ def run_part(key: str, table: Path, environment: Path, quick: bool) -> Part:
 def _benchmarks(table: Path, environment: Path, quick: bool) -> dict[str, Callable[[], Part]]:
     # Torch starts its threads when it is imported: only after _one_thread.
     from wardround.conf.composed import compose_study
-    from wardround.simulations.bench import others, pooled, scaling, stages, step
+    from wardround.simulations.bench import others, pooled, scaling, served, stages, step
 
     layout = compose_study().contract.layout
     return {
@@ -53,6 +53,7 @@ def _benchmarks(table: Path, environment: Path, quick: bool) -> dict[str, Callab
         "c": lambda: others.benchmark(table, environment, quick),
         "d": lambda: scaling.benchmark(quick),
         "e": lambda: stages.benchmark(table),
+        "f": lambda: served.benchmark(quick),
     }
 
 

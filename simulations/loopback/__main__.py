@@ -1,8 +1,8 @@
 """``make federation``: one server and three hospitals as processes, over TLS; one hospital killed on the way.
 
 With ``--secure`` four hospitals in secure sums instead, one of them killed between the trips of a round. With
-``--hospitals 12 --rounds 5`` so many hospitals, nobody killed, and the server's memory measured; from five on in
-secure sums, unless ``--noise local`` says otherwise.
+``--hospitals 12 --rounds 5`` so many hospitals, nobody killed, and what the server needs measured; from five on in
+secure sums, unless ``--noise local`` says otherwise. ``--together`` has these hospitals share one process.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any
 from wardround.protocol.errors import ConfigurationError, WardroundError
 from wardround.protocol.model.model_file import load_model
 from wardround.protocol.text.plain import read_json
-from wardround.protocol.text.say import complain, say
+from wardround.protocol.text.say import complain, say, say_json
 from wardround.protocol.wire.signed_model import MODEL
 from wardround.protocol.wire.signed_terms import load_terms
 from wardround.simulations.loopback.federation import OPERATOR, Loopback
@@ -44,6 +44,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--secure", action="store_true", help="four hospitals, in secure sums, 8 rounds")
     parser.add_argument("--hospitals", type=int, help="measure with this many; without: the demonstration")
     parser.add_argument("--noise", default="auto", help="privacy.noise of that study")
+    parser.add_argument(
+        "--together", action="store_true", help="those hospitals in one process: up to hundreds"
+    )
+    parser.add_argument("--json", action="store_true", help="what was measured, for a program")
     options = parser.parse_args(arguments)
     # As an exception: `with` blocks end servers and databases on the way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -51,7 +55,13 @@ def main(arguments: Sequence[str]) -> int:
     begun = time.monotonic()
     try:
         if options.hospitals:
-            say(*run_many(options.folder, options.hospitals, options.rounds, options.noise).lines())
+            found = run_many(
+                options.folder, options.hospitals, options.rounds, options.noise, options.together
+            )
+            if options.json:
+                say_json(found.facts())
+            else:
+                say(*found.lines())
             return 0
         if options.secure:
             demonstrate_secure(options.folder, PATIENTS)

@@ -25,6 +25,7 @@ from wardround.protocol.wire.peer_file import load_peers
 from wardround.protocol.wire.signed_terms import load_terms
 from wardround.protocol.wire.signing import key_fingerprint
 from wardround.server.store.event_log import read_events
+from wardround.simulations.loopback.processes import descendants
 from wardround.simulations.population.invented import write_tables
 
 OPERATOR = "operator"
@@ -199,6 +200,11 @@ class Loopback:
         """Start a hospital's agent and SuperNode."""
         self._start(name, ["wardround.client.main", "up", "--home", str(self.home(name))])
 
+    def start_hospitals(self) -> None:
+        """Start every hospital."""
+        for name in self.hospitals:
+            self.start_hospital(name)
+
     def start_study(self, *settings: str, word: str = "train") -> None:
         """Start running a study."""
         self._start("study", ["wardround.server.main", word, "--home", str(self.home(OPERATOR)), *settings])
@@ -305,24 +311,6 @@ class Loopback:
                 env=environment,
                 start_new_session=True,  # Ctrl+C ends this process, which then ends its parts in order
             )
-
-
-def descendants(pid: int) -> list[int]:
-    """Processes started by this one, and by those, from /proc."""
-    children: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            # A process's name may itself hold spaces and brackets: fields are counted from the last bracket.
-            after_name = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        children.setdefault(int(after_name[1]), []).append(int(path.parent.name))
-    found, waiting = [], [pid]
-    while waiting:
-        for child in children.get(waiting.pop(), []):
-            found.append(child)
-            waiting.append(child)
-    return found
 
 
 def _signal(pid: int, number: int) -> None:

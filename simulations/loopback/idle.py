@@ -21,7 +21,9 @@ from wardround.protocol.text.say import complain, say
 from wardround.server.network.superlink import is_listening
 from wardround.server.store.operator_home import load_operator_home
 from wardround.simulations.loopback.federation import OPERATOR, Loopback
-from wardround.simulations.loopback.many import processor_seconds, superlink_of
+from wardround.simulations.loopback.many import superlink_of
+from wardround.simulations.loopback.processes import processor_seconds
+from wardround.simulations.loopback.together import Together
 
 DAY_SECONDS = 86_400.0
 START_SECONDS, SETTLE_SECONDS = 120.0, 15.0
@@ -104,19 +106,19 @@ class Relay:
             self.traffic = Traffic(was.sent + sent, was.received + received, was.lines + lines)
 
 
-def measure(folder: Path, hospitals: int, seconds: float) -> Idle:
-    """Have so many hospitals wait; ConfigurationError where they do not connect."""
-    names = [f"hospital-{number:02d}" for number in range(1, hospitals + 1)]
-    with Loopback(folder, names, patients=10) as loopback:
+def measure(folder: Path, hospitals: int, seconds: float, together: bool = False) -> Idle:
+    """Have so many hospitals wait; ConfigurationError where they do not connect. together: in one process."""
+    names = [f"hospital-{number:03d}" for number in range(1, hospitals + 1)]
+    with (Together if together else Loopback)(folder, names, patients=10) as loopback:
         port = int(loopback.address.rpartition(":")[2])
         loopback.address = f"127.0.0.2:{port}"
         loopback.provision()
         with closing(Relay(port)) as relay:
             loopback.start_server()
             _await(lambda: is_listening(load_operator_home(loopback.home(OPERATOR))), loopback)
-            for name in names:
-                loopback.start_hospital(name)
+            # A SuperNode gives up where its key is not known yet.
             _await(lambda: loopback.log("server").count("may connect") >= hospitals, loopback)
+            loopback.start_hospitals()
             _await(lambda: relay.traffic.lines >= 2 * hospitals, loopback)
             time.sleep(SETTLE_SECONDS)
             pid = superlink_of(loopback)
@@ -146,10 +148,13 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--hospitals", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument(
+        "--together", action="store_true", help="all hospitals in one process: up to hundreds"
+    )
     options = parser.parse_args(arguments)
     shutil.rmtree(options.folder, ignore_errors=True)
     try:
-        say(*measure(options.folder, options.hospitals, options.seconds).lines())
+        say(*measure(options.folder, options.hospitals, options.seconds, options.together).lines())
     except WardroundError as error:
         complain(str(error))
         return 2

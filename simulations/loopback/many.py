@@ -1,124 +1,204 @@
-"""Many hospitals as processes on one machine: that a study ends, how long its rounds are, what the server needs."""
+"""Many hospitals at one server on one machine: that a study ends, how long its rounds are, what the server needs."""
 
-import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.privacy.noise import SECURE
 from wardround.protocol.terms.settings import TrainingSettings
 from wardround.server.algorithm.noise_choice import chosen_noise
-from wardround.simulations.loopback.federation import Loopback, descendants
+from wardround.simulations.loopback.federation import PATIENTS, Loopback
+from wardround.simulations.loopback.processes import (
+    descendants,
+    open_lines,
+    processor_seconds,
+    resident_mib,
+)
+from wardround.simulations.loopback.together import Together
 
 STUDY = "many"
-LONGEST_SECONDS = 1800.0
-_LOOK_SECONDS = 0.05
+LONGEST_SECONDS = 3600.0
+WAITS = ("--round-seconds=300", "--wait-seconds=600", "--quorum=1")
+PATIENTS_TOGETHER = 300
+_LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What the server's processes had taken at one time.
+
+    server_cpu: processor seconds of ``up`` and the SuperLink. study_cpu: of the process that runs the study.
+    server_mib, study_mib: resident memory of the SuperLink and of that process. lines: open at the server's port.
+    """
+
+    server_cpu: float
+    study_cpu: float
+    server_mib: float
+    study_mib: float
+    lines: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
     """What a study of many hospitals took.
 
-    took_part: how many releases each round had. seconds: of each round. server_mib, study_mib: by closed round,
-    the resident memory of Flower's SuperLink and of the process that runs the study. server_cpu: by closed round, the
-    processor seconds that the SuperLink has taken since it started.
+    took_part: how many releases each round had. seconds: of each round. closed: by number of closed rounds, the
+    reading that was taken first when so many were closed (0: before the study began). peak_mib: the most that was
+    ever resident, of SuperLink and study. most_lines: at one time.
     """
 
     took_part: tuple[int, ...]
     seconds: tuple[float, ...]
-    server_mib: Mapping[int, float]
-    study_mib: Mapping[int, float]
-    server_cpu: Mapping[int, float]
+    closed: Mapping[int, Reading]
+    peak_mib: tuple[float, float]
+    most_lines: int
 
     @property
     def cpu_per_hospital_and_round(self) -> float:
-        """Processor seconds of the SuperLink, first round left out: hospitals connect before it."""
-        return (self.server_cpu[len(self.seconds)] - self.server_cpu[1]) / sum(self.took_part[1:])
+        """Processor seconds of the server, first round left out: hospitals connect before it, and sums are set up."""
+        return self._each(self._last.server_cpu - self.closed[1].server_cpu)
+
+    @property
+    def study_cpu_per_hospital_and_round(self) -> float:
+        """Processor seconds of the study's own process, first round left out."""
+        return self._each(self._last.study_cpu - self.closed[1].study_cpu)
+
+    @property
+    def _last(self) -> Reading:
+        return self.closed[len(self.seconds)]
+
+    def _each(self, seconds: float) -> float:
+        return seconds / sum(self.took_part[1:])
+
+    def facts(self) -> dict[str, object]:
+        """Give all of it for a program."""
+        return {
+            "took_part": self.took_part,
+            "seconds": self.seconds,
+            "median_seconds": self.median_seconds,
+            "server_cpu_per_hospital_and_round": self.cpu_per_hospital_and_round,
+            "study_cpu_per_hospital_and_round": self.study_cpu_per_hospital_and_round,
+            "first_round_server_cpu": self.closed[1].server_cpu - self.closed[0].server_cpu,
+            "peak_mib": self.peak_mib,
+            "most_lines": self.most_lines,
+            "closed": {number: asdict(one) for number, one in self.closed.items()},
+        }
+
+    @property
+    def median_seconds(self) -> float:
+        """The median length of a round after the first."""
+        later = sorted(self.seconds[1:])
+        return later[len(later) // 2]
 
     def lines(self) -> list[str]:
         """Say it for a person."""
-        rounds = len(self.seconds)
-        median = sorted(self.seconds)[rounds // 2]
+        rounds, first, last = len(self.seconds), self.closed[1], self._last
         return [
-            f"{rounds} rounds, {min(self.took_part)} to {max(self.took_part)} releases each, {median:.1f} s (median)",
+            f"{rounds} rounds, {min(self.took_part)} to {max(self.took_part)} releases each, "
+            f"{self.median_seconds:.1f} s (median after the first)",
             *(
-                f"memory of {name}: {mib[1]:.0f} MiB after round 1, {mib[rounds]:.0f} MiB after round {rounds}"
-                for name, mib in (("the SuperLink", self.server_mib), ("the study's process", self.study_mib))
+                f"memory of {name}: {begun:.0f} MiB after round 1, {end:.0f} MiB after round {rounds}, {peak:.0f} MiB "
+                "at most"
+                for name, begun, end, peak in (
+                    ("the SuperLink", first.server_mib, last.server_mib, self.peak_mib[0]),
+                    ("the study's process", first.study_mib, last.study_mib, self.peak_mib[1]),
+                )
             ),
-            f"processor time of the SuperLink: {self.cpu_per_hospital_and_round:.3f} s per hospital and round",
+            f"processor time per hospital and round: {self.cpu_per_hospital_and_round:.3f} s of the SuperLink, "
+            f"{self.study_cpu_per_hospital_and_round:.4f} s of the study's process; until the end of round 1 "
+            f"{first.server_cpu - self.closed[0].server_cpu:.1f} s of the SuperLink",
+            f"at most {self.most_lines} lines open at the server's port",
         ]
 
 
-def run_many(folder: Path, hospitals: int, rounds: int, noise: str = "auto") -> Measured:
+def run_many(
+    folder: Path, hospitals: int, rounds: int, noise: str = "auto", together: bool = False
+) -> Measured:
     """Provision so many hospitals, run one study over them, and measure; ConfigurationError where it fails.
 
     noise: as ``privacy.noise``. Where it is ``secure`` hospitals are introduced first, each to each.
+    together: all hospitals in one process, as a hundred must be.
     """
-    names = [f"hospital-{number:02d}" for number in range(1, hospitals + 1)]
-    with Loopback(folder, names) as loopback:
+    names = [f"hospital-{number:03d}" for number in range(1, hospitals + 1)]
+    made = Together(folder, names, PATIENTS_TOGETHER) if together else Loopback(folder, names, PATIENTS)
+    with made as loopback:
         loopback.provision()
         settings = loopback.settings(STUDY, rounds, f"privacy.noise={noise}")
         if chosen_noise(noise, hospitals, TrainingSettings(), simulation=False) == SECURE.name:
             loopback.introduce()
         loopback.approve(STUDY, *settings)
         loopback.start_server()
-        for name in names:
-            loopback.start_hospital(name)
-        loopback.start_study(*settings, "--round-seconds=300", "--wait-seconds=600", "--quorum=1")
-        server_mib, study_mib, server_cpu = _watched(loopback)
-        code = loopback.wait_study(60.0)
-        if code:
+        loopback.start_hospitals()
+        _await_let_in(loopback)
+        before = _reading(loopback)
+        loopback.start_study(*settings, *WAITS)
+        closed, peak_mib, most_lines = _watched(loopback)
+        if code := loopback.wait_study(60.0):
             raise ConfigurationError(f"the study ended with {code}: {loopback.log('study')[-2000:]}")
-        closed = [event for event in loopback.events(STUDY) if event["event"] == "round"]
+        events = [event for event in loopback.events(STUDY) if event["event"] == "round"]
         return Measured(
-            took_part=tuple(len(event["accepted"]) for event in closed),
-            seconds=tuple(float(event["seconds"]) for event in closed),
-            server_mib=server_mib,
-            study_mib=study_mib,
-            server_cpu=server_cpu,
+            took_part=tuple(len(event["accepted"]) for event in events),
+            seconds=tuple(float(event["seconds"]) for event in events),
+            closed={0: before, **closed},
+            peak_mib=peak_mib,
+            most_lines=most_lines,
         )
 
 
-def _watched(loopback: Loopback) -> tuple[dict[int, float], dict[int, float], dict[int, float]]:
-    """Read both processes until the study ends; of each count of closed rounds the last reading stays."""
-    server: dict[int, float] = {}
-    study: dict[int, float] = {}
-    cpu: dict[int, float] = {}
-    process = loopback.processes["study"]
+def _await_let_in(loopback: Loopback) -> None:
+    """Wait until all hospitals are registered at the server."""
+    deadline = time.monotonic() + LONGEST_SECONDS / 10
+    while loopback.log("server").count("may connect") < len(loopback.hospitals):
+        if time.monotonic() > deadline or loopback.processes["server"].poll() is not None:
+            raise ConfigurationError(f"hospitals are not let in: {loopback.log('server')[-2000:]}")
+        time.sleep(_LOOK_SECONDS)
+
+
+def _watched(loopback: Loopback) -> tuple[dict[int, Reading], tuple[float, float], int]:
+    """Read the processes until the study ends; of each number of closed rounds the first reading is kept."""
+    closed: dict[int, Reading] = {}
+    server_peak = study_peak = 0.0
+    most_lines = 0
+    process, port = loopback.processes["study"], _port(loopback)
     deadline = time.monotonic() + LONGEST_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        closed = sum(event["event"] == "round" for event in loopback.events(STUDY))
-        superlink = superlink_of(loopback)
-        server[closed] = _resident_mib(superlink)
-        # A reading of 0 is of a process that has just ended: the last true one is kept.
-        cpu[closed] = processor_seconds(superlink) or cpu.get(closed, 0.0)
-        study[closed] = _resident_mib(process.pid) or study.get(closed, 0.0)
+        _require_running(loopback)
+        number = sum(event["event"] == "round" for event in loopback.events(STUDY))
+        if number and number not in closed:
+            closed[number] = _reading(loopback)
+        # Of a process that has just ended nothing is read: the last true figure is kept.
+        server_peak = max(server_peak, resident_mib(superlink_of(loopback), most=True))
+        study_peak = max(study_peak, resident_mib(process.pid, most=True))
+        most_lines = max(most_lines, open_lines(port))
         time.sleep(_LOOK_SECONDS)
-    return server, study, cpu
+    return closed, (server_peak, study_peak), most_lines
+
+
+def _reading(loopback: Loopback) -> Reading:
+    up, study = loopback.processes["server"].pid, loopback.processes.get("study")
+    superlink = superlink_of(loopback)
+    return Reading(
+        server_cpu=sum(map(processor_seconds, (up, *descendants(up)))),
+        study_cpu=processor_seconds(study.pid) if study else 0.0,
+        server_mib=resident_mib(superlink),
+        study_mib=resident_mib(study.pid) if study else 0.0,
+        lines=open_lines(_port(loopback)),
+    )
+
+
+def _require_running(loopback: Loopback) -> None:
+    for name, process in loopback.processes.items():
+        if name != "study" and process.poll() is not None:
+            raise ConfigurationError(f"{name} ended: {loopback.log(name)[-2000:]}")
+
+
+def _port(loopback: Loopback) -> int:
+    return int(loopback.address.rpartition(":")[2])
 
 
 def superlink_of(loopback: Loopback) -> int:
     """Give the number of the running SuperLink's process: the largest of what ``up`` started; 0 where there is none."""
     started = descendants(loopback.processes["server"].pid)
-    return max(((_resident_mib(one), one) for one in started), default=(0.0, 0))[1]
-
-
-def processor_seconds(pid: int) -> float:
-    """Processor time from /proc; 0 where the process is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    # User and system time: fields 14 and 15 of the line, of which the first two are cut off.
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _resident_mib(pid: int) -> float:
-    """Resident memory from /proc; 0 where the process is gone."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:")), 0.0)
+    return max(((resident_mib(one), one) for one in started), default=(0.0, 0))[1]

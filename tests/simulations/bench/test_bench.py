@@ -85,7 +85,7 @@ def test_what_was_skipped_says_why(tmp_path):
 
 def test_an_unknown_part_is_one_line(capsys, tmp_path):
     assert main(["--only", "a,z", "--out", str(tmp_path)]) == 2
-    assert capsys.readouterr().err == "--only z: must be among a,b,c,d,e\n"
+    assert capsys.readouterr().err == "--only z: must be among a,b,c,d,e,f\n"
     assert not list(tmp_path.iterdir())
 
 

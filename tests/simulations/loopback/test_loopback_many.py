@@ -13,7 +13,8 @@ GROWTH = 1.1
 def test_twelve_hospitals_finish_five_rounds_in_a_server_that_does_not_grow(tmp_path):
     measured = run_many(tmp_path / "l", HOSPITALS, ROUNDS)
     assert measured.took_part == (HOSPITALS,) * ROUNDS
-    for memory in (measured.server_mib, measured.study_mib):
-        assert memory[1] > 10
-        assert memory[ROUNDS] < GROWTH * memory[1]
+    for memory in ("server_mib", "study_mib"):
+        first, last = (getattr(measured.closed[number], memory) for number in (1, ROUNDS))
+        assert first > 10
+        assert last < GROWTH * first
     assert 0.01 < measured.cpu_per_hospital_and_round < 0.7  # docs/reliability.md
