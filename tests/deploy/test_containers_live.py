@@ -144,8 +144,10 @@ def ruled(host: Host) -> Iterator[None]:
     """The page's unit for this machine's firewall, started and stopped."""
     lines = block(GUIDE, "wardround-firewall").replace("198.51.100.7", own_address())
     # Nothing of this machine boots here: what systemd would run is run.
-    host.shell(lines.replace("/etc/systemd/system", str(host.folder)).replace("systemctl", "true systemctl"))
-    unit = (host.folder / "wardround-firewall.service").read_text(encoding="utf-8")
+    units = host.folder / "units"
+    units.mkdir()
+    host.shell(lines.replace("/etc/systemd/system", str(units)).replace("systemctl", "true systemctl"))
+    unit = (units / "wardround-firewall.service").read_text(encoding="utf-8")
     try:
         host.shell("\n".join(re.findall(r"(?m)^ExecStart=(.*)", unit)))
         yield
