@@ -166,6 +166,7 @@ def test_a_method_that_overspends_stops_its_cell(monkeypatch: pytest.MonkeyPatch
         one.measure(cell, column.settings_of(TINY, 5, cell))
 
 
+@pytest.mark.slow
 def test_the_page_shows_every_table_and_its_figures_are_svg(finished: list[Task], tmp_path: Path) -> None:
     write_results(finished, ["noshow: no table"], tmp_path)
     page = (tmp_path / "results.md").read_text(encoding="utf-8")

@@ -150,6 +150,7 @@ def anothers(entry):
     entry.write_bytes(other.read_bytes())
 
 
+@pytest.mark.slow
 def test_damaged_files_are_not_read_and_written_anew(tmp_path, no_fitting):
     settings = study(tmp_path)
     whole = bits(conduct(settings))
@@ -200,6 +201,7 @@ def test_the_second_accountants_epsilon_is_kept(tmp_path, monkeypatch):
         privacy_facts.second_epsilon(events, 1e-5, store)
 
 
+@pytest.mark.slow
 def test_fedavg_without_privacy_is_kept_too(tmp_path, no_fitting):
     settings = study(tmp_path, "training.local_steps=2", "training.optimizer=sgd")
     whole = bits(conduct(settings))

@@ -86,6 +86,7 @@ def test_the_limit_stops_the_release(planted) -> None:
     assert any(block.startswith("selection by language: english and") for block in stopped.blocks)
 
 
+@pytest.mark.slow
 def test_the_mitigation_halves_it_and_costs_no_auc(planted) -> None:
     federation, terms, shared, found = planted
     assert found.after is not None
@@ -97,6 +98,7 @@ def test_the_mitigation_halves_it_and_costs_no_auc(planted) -> None:
     assert found.weights.tobytes() == shared.tobytes()  # the scores, and so their AUC, are as they were
 
 
+@pytest.mark.slow
 def test_the_second_evaluation_finds_what_is_left(planted) -> None:
     federation, terms, shared, found = planted
     (gap,) = [
@@ -109,6 +111,7 @@ def test_the_second_evaluation_finds_what_is_left(planted) -> None:
     assert low <= selection_gap(federation, terms, rule, found.before.group_report.first_selected) <= high
 
 
+@pytest.mark.slow
 def test_the_stated_thresholds_select_as_was_measured(planted) -> None:
     federation, terms, shared, found = planted
     heldout, names = federation.heldout, [field.name for field in terms.contract.layout.features]
@@ -125,6 +128,7 @@ def test_the_stated_thresholds_select_as_was_measured(planted) -> None:
     assert (measured == (scores >= own[language])).mean() > 0.999
 
 
+@pytest.mark.slow
 def test_both_evaluations_are_charged_to_held_out_patients(planted) -> None:
     *_, found = planted
     assert found.event is not None
