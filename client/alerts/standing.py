@@ -211,10 +211,9 @@ def _recalled(home: Home) -> Iterator[Alert]:
 
 
 def _accounts(ledger: SqliteLedger, now: datetime) -> Iterator[Alert]:
-    for entry in ledger.entries():
-        if entry.kind == "note":
-            topic, text = str(entry.fields["topic"]), str(entry.fields["reason"])
-            yield from account_alerts(events.ACCOUNT, topic, text, entry.time, now)
+    for entry in ledger.notes():
+        topic, text = str(entry.fields["topic"]), str(entry.fields["reason"])
+        yield from account_alerts(events.ACCOUNT, topic, text, entry.time, now)
 
 
 def _with_ledger(ledger: SqliteLedger, policy: Policy) -> Iterator[Alert]:

@@ -25,9 +25,8 @@ def run(options: Namespace) -> None:
         new = keep_recall(opened.home.recalls, recall)
         text = f"study {recall.study}, terms {recall.terms[:32]}: {recall.reason}"
         noted = any(
-            entry.kind == "note"
-            and (entry.fields["topic"], entry.fields["reason"]) == ("model_recalled", text)
-            for entry in opened.ledger.entries()
+            (entry.fields["topic"], entry.fields["reason"]) == ("model_recalled", text)
+            for entry in opened.ledger.notes()
         )
         if not noted:
             opened.ledger.decide(

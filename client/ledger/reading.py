@@ -175,6 +175,10 @@ class LedgerReader:
         """Read all entries, or those after a sequence number."""
         return self._store.after(after)
 
+    def notes(self) -> list[Entry]:
+        """Read what was noted, and nothing else: a ledger of years has few notes."""
+        return self._store.of_kind("note")
+
     def signed_roster(self, operator: str, terms: str) -> SignedRoster | None:
         """Return the roster that this hospital signed under an operator's terms."""
         with self._reading() as chain:

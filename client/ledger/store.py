@@ -130,8 +130,15 @@ class Store:
 
     def after(self, sequence: int) -> list[Entry]:
         """Read the entries that follow a sequence number; LedgerError for one that was altered."""
-        query = "SELECT body, signature FROM entries WHERE sequence > ? ORDER BY sequence"
-        rows = self._select(query, (sequence,))
+        return self._entries("sequence > ?", sequence)
+
+    def of_kind(self, kind: str) -> list[Entry]:
+        """Read the entries of one kind; LedgerError for one that was altered."""
+        return [entry for entry in self._entries("kind = ?", kind) if entry.kind == kind]
+
+    def _entries(self, which: str, value: int | str) -> list[Entry]:
+        query = f"SELECT body, signature FROM entries WHERE {which} ORDER BY sequence"  # noqa: S608 (words of ours)
+        rows = self._select(query, (value,))
         return [read_entry(str(body).encode(), str(signature)) for body, signature in rows]
 
     def hash_at(self, sequence: int) -> str | None:
