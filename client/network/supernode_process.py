@@ -18,7 +18,7 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -157,18 +157,31 @@ def _set_times(runner: int, wake: int, looks: LongLooks) -> None:
 
     pauses = Pauses(on_message, held=lambda: looks.held)
     start_client_internal.time = pauses  # type: ignore[assignment, attr-defined]
-    # A message's parts may still be on their way to the server when it is seen there.
-    fetched = RepeatedParts(partial(pull_objects, initial_backoff=PARTS_SECONDS))
-    start_client_internal.pull_objects = fetched  # type: ignore[assignment, attr-defined]
-    pull = start_client_internal._pull_and_store_message
-    start_client_internal._pull_and_store_message = leaving_nothing_behind(pull, RunNotRunningException)
-    fleet_http_connection.make_simple_http_retry_invoker = calling_again_soon  # type: ignore[attr-defined]
-    heartbeat.exponential = _soon  # type: ignore[assignment, attr-defined]
+    set_calls(repeated_parts())
 
     def sender(beat: Callable[[], bool]) -> heartbeat.HeartbeatSender:
         return heartbeat.HeartbeatSender(looks.instead_of(beat))
 
     fleet_http_connection.HeartbeatSender = sender  # type: ignore[assignment, attr-defined]
+
+
+def repeated_parts() -> RepeatedParts:
+    """Fetch a message's parts, which may still be on their way to the server when it is seen there."""
+    return RepeatedParts(partial(pull_objects, initial_backoff=PARTS_SECONDS))
+
+
+def set_calls(fetch: Callable[[Sequence[str], Callable[[str], bytes]], dict[str, bytes]]) -> None:
+    """Set how this process fetches messages, and when it calls again where a call failed. fetch: a message's parts."""
+    start_client_internal.pull_objects = fetch  # type: ignore[assignment, attr-defined]
+    pull = start_client_internal._pull_and_store_message
+    start_client_internal._pull_and_store_message = leaving_nothing_behind(pull, RunNotRunningException)
+    fleet_http_connection.make_simple_http_retry_invoker = calling_again_soon  # type: ignore[attr-defined]
+    heartbeat.exponential = _soon  # type: ignore[assignment, attr-defined]
+
+
+def fetch_message(**parts: Any) -> Any:
+    """Do Flower's step that takes a message from the server, as ``set_calls`` has it; give its run, or None."""
+    return start_client_internal._pull_and_store_message(**parts)
 
 
 def _soon(max_delay: int) -> Iterator[float]:

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -25,26 +24,24 @@ import httpx
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.supercore import heartbeat
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
-from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents, pull_objects
+from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 from flwr.supercore.object_store import ObjectStoreFactory
-from flwr.supercore.run import RunNotRunningException
 from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.nodestate import NodeStateFactory
 
 from wardround.client.agent import agent as agents
 from wardround.client.agent.agent import Agent
 from wardround.client.home.home import load_home
-from wardround.client.network.left_behind import leaving_nothing_behind
 from wardround.client.network.long_look import LongLooks
-from wardround.client.network.repeated_parts import RepeatedParts
 from wardround.client.network.supernode import FOLDER, load_node_settings, node_private_key
 from wardround.client.network.supernode_process import (
     ANSWER_SECONDS,
     FLOWERS_PAUSE_SECONDS,
-    PARTS_SECONDS,
     Pauses,
-    calling_again_soon,
     calling_the_server,
+    fetch_message,
+    repeated_parts,
+    set_calls,
     set_heartbeats,
 )
 from wardround.protocol.terms.terms import Terms
@@ -62,7 +59,7 @@ class _OwnParts(threading.local):
     """The parts that the node of this thread remembers; each node fetches for itself, as if it were alone."""
 
     def __init__(self) -> None:
-        self.fetch = RepeatedParts(partial(pull_objects, initial_backoff=PARTS_SECONDS))
+        self.fetch = repeated_parts()
 
     def __call__(self, object_ids: Sequence[str], pull_object_fn: Callable[[str], bytes]) -> dict[str, bytes]:
         return self.fetch(object_ids, pull_object_fn)
@@ -111,7 +108,7 @@ class Node:
     def step(self) -> None:
         """Look once; answer the message that came, or pause."""
         _, receive, send, get_run, get_fab, pull_object, push_object, confirm = self._calls
-        run = start_client_internal._pull_and_store_message(
+        run = fetch_message(
             state=self._state, object_store=self._store, node_config={}, receive=receive, get_run=get_run,
             get_fab=get_fab, pull_object=pull_object, confirm_message_received=confirm, trusted_entities=None,
         )  # fmt: skip
@@ -167,10 +164,7 @@ def main(homes: Sequence[str]) -> int:
     # Before there are threads: they leave both signals to this one.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
     set_heartbeats()
-    start_client_internal.pull_objects = _OwnParts()  # type: ignore[assignment, attr-defined]
-    pull = start_client_internal._pull_and_store_message
-    start_client_internal._pull_and_store_message = leaving_nothing_behind(pull, RunNotRunningException)
-    fleet_http_connection.make_simple_http_retry_invoker = calling_again_soon  # type: ignore[attr-defined]
+    set_calls(_OwnParts())
     agents.check_training = _checked_once(agents.check_training)  # type: ignore[assignment, attr-defined]
     agents.import_slow_parts()
     nodes = [Node(Path(home)) for home in homes]
