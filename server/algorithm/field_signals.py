@@ -76,9 +76,9 @@ def field_signals(
     """
     scale = float(column_scale(model, contract.layout)[0])
     maps = _maps(contract, mapped_for) if mapped_for else {}
-    curvature = curvature_share(contract) * BERNOULLI_VARIANCE
-    for field in _fields(contract):
-        error = noise_stddev / (curvature * scale**2 * field.share)
+    share = curvature_share(contract)
+    for field in _fields(contract, EFFECT_STDDEV**2 / share):
+        error = noise_stddev / (share * BERNOULLI_VARIANCE * scale**2 * field.share)
         yield field.mapped(error, scale, maps[field.name]) if maps else field.plain(error, scale)
 
 
@@ -137,10 +137,10 @@ class _Field:
         )
 
 
-def _fields(contract: Contract) -> Iterator[_Field]:
+def _fields(contract: Contract, variance: float) -> Iterator[_Field]:
     layout = contract.layout
     kinds = {feature.name: feature.kind for feature in contract.features}
-    field_of = partial(_Field, variance=EFFECT_STDDEV**2 / curvature_share(contract))
+    field_of = partial(_Field, variance=variance)
     # A level's effects are centred within the bins above it, and all of them are expected alike.
     for level in layout.coarse:
         yield field_of(name=level.name, bins=level.size, share=1 / level.size)
