@@ -72,6 +72,11 @@ class Loopback:
             for name in list(self.processes):
                 ends.callback(self.stop, name)
 
+    @property
+    def port(self) -> int:
+        """The server's, at which hospitals call it."""
+        return int(self.address.rpartition(":")[2])
+
     def home(self, name: str) -> Path:
         """A hospital's home, or the operator's."""
         return self.folder / name
@@ -256,6 +261,18 @@ class Loopback:
         raise ConfigurationError(
             f"the event did not come within {seconds:.0f} s; {self.log('study')[-2000:]}"
         )
+
+    def await_that(self, holds: Callable[[], bool], seconds: float) -> None:
+        """Wait for hospitals to come to the server; ConfigurationError with its last lines where they do not."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            if time.monotonic() > deadline or self.processes["server"].poll() is not None:
+                raise ConfigurationError(f"hospitals do not connect: {self.log('server')[-2000:]}")
+            time.sleep(0.2)
+
+    def all_let_in(self) -> bool:
+        """Whether the server knows every hospital's key: a SuperNode that comes before gives up."""
+        return self.log("server").count("may connect") >= len(self.hospitals)
 
     def log(self, name: str) -> str:
         """What a part wrote."""

@@ -11,17 +11,17 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from wardround.protocol.errors import ConfigurationError, WardroundError
+from wardround.protocol.errors import WardroundError
 from wardround.protocol.text.say import complain, say
 from wardround.server.network.superlink import is_listening
 from wardround.server.store.operator_home import load_operator_home
 from wardround.simulations.loopback.federation import OPERATOR, Loopback
-from wardround.simulations.loopback.many import superlink_of
+from wardround.simulations.loopback.many import numbered, superlink_of
 from wardround.simulations.loopback.processes import processor_seconds
 from wardround.simulations.loopback.together import Together
 
@@ -108,18 +108,17 @@ class Relay:
 
 def measure(folder: Path, hospitals: int, seconds: float, together: bool = False) -> Idle:
     """Have so many hospitals wait; ConfigurationError where they do not connect. together: in one process."""
-    names = [f"hospital-{number:03d}" for number in range(1, hospitals + 1)]
-    with (Together if together else Loopback)(folder, names, patients=10) as loopback:
-        port = int(loopback.address.rpartition(":")[2])
+    with (Together if together else Loopback)(folder, numbered(hospitals), patients=10) as loopback:
+        port = loopback.port
         loopback.address = f"127.0.0.2:{port}"
         loopback.provision()
         with closing(Relay(port)) as relay:
             loopback.start_server()
-            _await(lambda: is_listening(load_operator_home(loopback.home(OPERATOR))), loopback)
-            # A SuperNode gives up where its key is not known yet.
-            _await(lambda: loopback.log("server").count("may connect") >= hospitals, loopback)
+            operator = load_operator_home(loopback.home(OPERATOR))
+            loopback.await_that(lambda: is_listening(operator), START_SECONDS)
+            loopback.await_that(loopback.all_let_in, START_SECONDS)
             loopback.start_hospitals()
-            _await(lambda: relay.traffic.lines >= 2 * hospitals, loopback)
+            loopback.await_that(lambda: relay.traffic.lines >= 2 * hospitals, START_SECONDS)
             time.sleep(SETTLE_SECONDS)
             pid = superlink_of(loopback)
             before, cpu, begun = relay.traffic, processor_seconds(pid), time.monotonic()
@@ -130,14 +129,6 @@ def measure(folder: Path, hospitals: int, seconds: float, together: bool = False
                 seconds=time.monotonic() - begun,
                 cpu=processor_seconds(pid) - cpu,
             )
-
-
-def _await(holds: Callable[[], bool], loopback: Loopback) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not holds():
-        if time.monotonic() > deadline:
-            raise ConfigurationError(f"hospitals do not connect: {loopback.log('server')[-2000:]}")
-        time.sleep(0.2)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -113,6 +113,11 @@ class Measured:
         ]
 
 
+def numbered(hospitals: int) -> list[str]:
+    """Name so many hospitals."""
+    return [f"hospital-{number:03d}" for number in range(1, hospitals + 1)]
+
+
 def run_many(
     folder: Path, hospitals: int, rounds: int, noise: str = "auto", together: bool = False
 ) -> Measured:
@@ -121,7 +126,7 @@ def run_many(
     noise: as ``privacy.noise``. Where it is ``secure`` hospitals are introduced first, each to each.
     together: all hospitals in one process, as a hundred must be.
     """
-    names = [f"hospital-{number:03d}" for number in range(1, hospitals + 1)]
+    names = numbered(hospitals)
     made = Together(folder, names, PATIENTS_TOGETHER) if together else Loopback(folder, names, PATIENTS)
     with made as loopback:
         loopback.provision()
@@ -131,7 +136,7 @@ def run_many(
         loopback.approve(STUDY, *settings)
         loopback.start_server()
         loopback.start_hospitals()
-        _await_let_in(loopback)
+        loopback.await_that(loopback.all_let_in, LONGEST_SECONDS / 10)
         before = _reading(loopback)
         loopback.start_study(*settings, *WAITS)
         closed, peak_mib, most_lines = _watched(loopback)
@@ -147,21 +152,12 @@ def run_many(
         )
 
 
-def _await_let_in(loopback: Loopback) -> None:
-    """Wait until all hospitals are registered at the server."""
-    deadline = time.monotonic() + LONGEST_SECONDS / 10
-    while loopback.log("server").count("may connect") < len(loopback.hospitals):
-        if time.monotonic() > deadline or loopback.processes["server"].poll() is not None:
-            raise ConfigurationError(f"hospitals are not let in: {loopback.log('server')[-2000:]}")
-        time.sleep(_LOOK_SECONDS)
-
-
 def _watched(loopback: Loopback) -> tuple[dict[int, Reading], tuple[float, float], int]:
     """Read the processes until the study ends; of each number of closed rounds the first reading is kept."""
     closed: dict[int, Reading] = {}
     server_peak = study_peak = 0.0
     most_lines = 0
-    process, port = loopback.processes["study"], _port(loopback)
+    process, port = loopback.processes["study"], loopback.port
     deadline = time.monotonic() + LONGEST_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         _require_running(loopback)
@@ -184,7 +180,7 @@ def _reading(loopback: Loopback) -> Reading:
         study_cpu=processor_seconds(study.pid) if study else 0.0,
         server_mib=resident_mib(superlink),
         study_mib=resident_mib(study.pid) if study else 0.0,
-        lines=open_lines(_port(loopback)),
+        lines=open_lines(loopback.port),
     )
 
 
@@ -192,10 +188,6 @@ def _require_running(loopback: Loopback) -> None:
     for name, process in loopback.processes.items():
         if name != "study" and process.poll() is not None:
             raise ConfigurationError(f"{name} ended: {loopback.log(name)[-2000:]}")
-
-
-def _port(loopback: Loopback) -> int:
-    return int(loopback.address.rpartition(":")[2])
 
 
 def superlink_of(loopback: Loopback) -> int:

@@ -46,7 +46,7 @@ def test_a_round_is_read_when_it_closes_not_when_the_next_one_does(monkeypatch):
     study = SimpleNamespace(pid=1, poll=lambda: None if closed_at else 0)
     loopback = SimpleNamespace(
         processes={"study": study},
-        address="127.0.0.1:1",
+        port=1,
         events=lambda _: [{"event": "round"}] * closed_at.pop(0),
     )
     monkeypatch.setattr(many, "_reading", lambda _: reading(float(next(looks))))

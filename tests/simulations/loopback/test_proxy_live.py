@@ -47,8 +47,7 @@ def test_a_study_through_a_tunnel_a_proxy_over_tls_and_one_that_opens_tls(federa
     assert loopback.wait_study(240) == 0, loopback.log("study")[-3000:]
     closed = [event for event in loopback.events("proxied") if event["event"] == "round"]
     assert [sorted(event["accepted"]) for event in closed] == [sorted(KINDS)] * 2
-    port = loopback.address.rpartition(":")[2]
-    carried = [line for line in squid.calls() if f"127.0.0.1:{port}" in line]
+    carried = [line for line in squid.calls() if f"127.0.0.1:{loopback.port}" in line]
     assert all(f" {squid_proxy.USER} " in line for line in carried if "/407" not in line)
     assert any("https://" in line and "push-messages" in line for line in carried), "west's proxy opens TLS"
     assert not any("https://" in line for line in carried if "CONNECT" in line)
