@@ -4,9 +4,7 @@ Each account stands for one person, by the name that is signed when they decide.
 they are written; the file is read anew whenever it changed, so that what is disabled ends at once.
 """
 
-import fcntl
 import json
-import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +13,7 @@ from pathlib import Path
 
 from wardround.pages.passwords import check_password, hash_of_nothing, hash_password, is_password
 from wardround.protocol.errors import ConfigurationError, require
-from wardround.protocol.files import read_bounded, write_durably
+from wardround.protocol.files import read_bounded, turn_in, write_durably
 from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.section import Section, shown
 from wardround.protocol.text.text import checked_name, is_line
@@ -132,19 +130,16 @@ class AccountsFile:
     @contextmanager
     def _writing(self) -> Iterator[dict[str, Account]]:
         """Read, change, and write whole, one writer at a time."""
-        folder = os.open(self._path.parent, os.O_RDONLY)
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
-            accounts = dict(self.kept())
-            yield accounts
-            write_durably(self._path, _spelled(accounts), MODE)
-            self._read = None
+            with turn_in(self._path.parent):
+                accounts = dict(self.kept())
+                yield accounts
+                write_durably(self._path, _spelled(accounts), MODE)
+                self._read = None
         except OSError as error:
             raise ConfigurationError(
                 f"accounts={self._path}: cannot be written ({error.strerror})"
             ) from error
-        finally:
-            os.close(folder)
 
 
 def _known(accounts: Mapping[str, Account], name: str) -> Account:

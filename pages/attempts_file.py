@@ -3,9 +3,7 @@
 {"grace": [3.0, "2026-12-01T09:00:00+00:00"]}
 """
 
-import fcntl
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -13,7 +11,7 @@ from pathlib import Path
 
 from wardround.pages.attempts import BY_ACCOUNT, Attempts, still_wrong
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import read_bounded, write_durably
+from wardround.protocol.files import read_bounded, turn_in, write_durably
 from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.text import zoned_time
 
@@ -48,19 +46,16 @@ class AttemptsFile:
     @contextmanager
     def _turn(self) -> Iterator[Counts]:
         """Read, change, and write whole."""
-        folder = os.open(self._path.parent, os.O_RDONLY)
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
-            counts = self._read()
-            yield counts
-            plain = {name: [wrong, at.isoformat()] for name, (wrong, at) in sorted(counts.items())}
-            write_durably(self._path, json.dumps(plain).encode() + b"\n", _MODE)
+            with turn_in(self._path.parent):
+                counts = self._read()
+                yield counts
+                plain = {name: [wrong, at.isoformat()] for name, (wrong, at) in sorted(counts.items())}
+                write_durably(self._path, json.dumps(plain).encode() + b"\n", _MODE)
         except OSError as error:
             raise ConfigurationError(
                 f"attempts={self._path}: cannot be written ({error.strerror}), and so nobody is let in"
             ) from error
-        finally:
-            os.close(folder)
 
     def _read(self) -> Counts:
         try:

@@ -120,6 +120,17 @@ def in_turn(path: Path, seconds: float = TURN_SECONDS) -> Iterator[None]:
         os.close(handle)
 
 
+@contextmanager
+def turn_in(folder: Path) -> Iterator[None]:
+    """Hold a folder's own lock within the block, after whoever holds it now, for an act of moments; OSError."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def sync_file(path: Path) -> None:
     """Make a file's content durable."""
     with path.open("rb") as file:

@@ -8,10 +8,7 @@ loosely; the file is for its owner alone. ``withdrawals.head`` beside it says ho
      "record":"…","why":"stop"}
 """
 
-import fcntl
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -28,7 +25,7 @@ from wardround.client.connectors.withdrawals_head import (
     require_grown,
 )
 from wardround.protocol.errors import ConfigurationError, TableError
-from wardround.protocol.files import read_bounded, write_durably
+from wardround.protocol.files import read_bounded, turn_in, write_durably
 from wardround.protocol.installed import installed_version
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.plain import read_json
@@ -117,7 +114,7 @@ class WithdrawalList:
         latest: of each row, when at the latest it was said. A record that a person lifted since counts anew where it
         may have been said after that: it may be another word of the patient, and no opt-out is lost.
         """
-        with self._turn():
+        with turn_in(self.path.parent):
             known = self.read()
             new = _new_lines(known, rows, latest)
             content = b"".join(_line(row) + b"\n" for row in (*known, *new))
@@ -152,16 +149,6 @@ class WithdrawalList:
                 f"withdrawals={self.path}: line {number} is not what inbound writes; restore the newest copy"
             )
         return row
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Keep other writers out."""
-        handle = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
 
 
 def _new_lines(

@@ -16,10 +16,10 @@ from wardround.client.ledger.chain import Chain
 from wardround.client.ledger.entries import Entry, read_entry, signed_by
 from wardround.client.ledger.head_file import head_path, read_head
 from wardround.client.ledger.sqlite import SqliteLedger, open_ledger
-from wardround.client.ledger.store import copy_database, turn_in
+from wardround.client.ledger.store import copy_database
 from wardround.protocol import files
 from wardround.protocol.errors import ConfigurationError, LedgerError, WardroundError
-from wardround.protocol.files import SQLITE_BESIDE
+from wardround.protocol.files import SQLITE_BESIDE, turn_in
 from wardround.protocol.wire.signing import SigningKey
 
 

@@ -3,7 +3,6 @@
 SQLite in WAL mode with full synchronisation: a transaction is on the disk when its commit returns.
 """
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 from wardround.client.ledger.entries import Entry, read_entry
 from wardround.protocol.errors import ConfigurationError, LedgerError, Refusal
+from wardround.protocol.files import turn_in
 
 BUSY_SECONDS = 30.0
 
@@ -91,6 +91,7 @@ class Store:
 
         LedgerError where another file has taken this one's name: what is written here would be lost.
         """
+        # Not the database's own file: closing it would give up SQLite's locks on it (sqlite.org/howtocorrupt.html).
         with self._lock, turn_in(self.path.parent):
             if _identity(self.path) != self._file:
                 raise exchanged()
@@ -178,18 +179,6 @@ class Store:
                 return self._db.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise LedgerError(f"the ledger cannot be read ({error})") from error
-
-
-@contextmanager
-def turn_in(folder: Path) -> Iterator[None]:
-    """Keep every other writer of the ledger in a folder out."""
-    # Not the database's own file: closing it would give up SQLite's locks on it (sqlite.org/howtocorrupt.html).
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def exchanged() -> LedgerError:
