@@ -6,10 +6,13 @@ import signal
 import uvicorn
 
 from wardround.pages.guard import Guard
+from wardround.pages.impatient_loop import ImpatientLoop
+from wardround.pages.line import MOST_WAITING, BrowserLine
 from wardround.pages.served import ServedPages
 from wardround.protocol.errors import ConfigurationError
 
-_CONNECTIONS, _KEEP_ALIVE_SECONDS, _STOP_SECONDS = 100, 15, 10
+_KEEP_ALIVE_SECONDS, _STOP_SECONDS = 15, 10
+_CONNECTIONS = MOST_WAITING + 100  # what more are being answered is turned away
 
 
 def serve_guarded(app: Guard, settings: ServedPages) -> None:
@@ -26,8 +29,8 @@ def serve_guarded(app: Guard, settings: ServedPages) -> None:
         # What a proxy says of its caller counts for nothing: there is none by default.
         proxy_headers=False,
         ws="none",
-        http="h11",
-        loop="asyncio",
+        http=BrowserLine,
+        loop="wardround.pages.impatient_loop:ImpatientLoop",
         lifespan="off",
         limit_concurrency=_CONNECTIONS,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
@@ -43,7 +46,8 @@ def serve_guarded(app: Guard, settings: ServedPages) -> None:
         ) from error
     # uvicorn stops at SIGTERM, and then raises it again: this process has ended well by then.
     signal.signal(signal.SIGTERM, lambda *_: None)
-    asyncio.run(_serve(config, settings))
+    with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
+        runner.run(_serve(config, settings))
 
 
 async def _serve(config: uvicorn.Config, settings: ServedPages) -> None:

@@ -4,8 +4,10 @@ This machine's own commands call 127.0.0.1, whatever address hospitals call.
 """
 
 import errno
+import resource
 import socket
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.text import visible
@@ -13,6 +15,7 @@ from wardround.protocol.text.text import visible
 OWN = "127.0.0.1"
 EVERYWHERE, EVERYWHERE_IPV4 = "::", "0.0.0.0"  # noqa: S104 (what an operator may choose)
 _BACKLOG = 2048
+_FILES = 65536  # 512 lines of strangers, and 16 of each of four thousand hospitals
 _REMEDIES = {
     errno.EADDRNOTAVAIL: "give an address of this machine (ip address shows them), 0.0.0.0 or ::",
     errno.EADDRINUSE: "another process listens there; stop it first",
@@ -70,6 +73,21 @@ def _bound(bind: str, family: int, place: tuple[object, ...]) -> socket.socket:
         remedy = _REMEDIES.get(error.errno or 0, "choose another")
         raise ConfigurationError(f"--bind={bind}: {error.strerror}; {remedy}") from error
     return made
+
+
+def allow_files() -> int:
+    """Raise this process's limit of open files as far as the machine allows, and return it.
+
+    Every line is a file. Services usually begin with 1,024, which strangers and three hundred hospitals need together.
+    A unit forbids the call, and states the limit itself (``deploy/wardround-server.service``).
+    """
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if most == resource.RLIM_INFINITY else min(_FILES, most)
+    with suppress(OSError, ValueError):
+        if resource.RLIM_INFINITY != now < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    now, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _FILES if now == resource.RLIM_INFINITY else now
 
 
 def check_binds(binds: Iterable[str], port: int) -> None:

@@ -22,8 +22,8 @@ from wardround.server.network.held_looks import HeldLooks, watch
 from wardround.server.network.laid import Laid, hold
 from wardround.server.network.laid_record import LaidRecord
 from wardround.server.network.lean_database import keep_lean
-from wardround.server.network.line import Line
-from wardround.server.network.listening import listen
+from wardround.server.network.line import Line, leave_room
+from wardround.server.network.listening import allow_files, listen
 from wardround.server.network.node_keys import NodeKeys
 from wardround.server.network.spared_writes import spare_writes
 
@@ -55,6 +55,7 @@ def main() -> None:
 
     for library in ("flwr", "uvicorn"):
         take_over(library, os.environ)
+    leave_room(allow_files())
     config = _parse_superlink_lifespan_config()
     secret, look = (Path(os.environ[f"WARDROUND_{name}"]).read_bytes() for name in ("CONTROL", "LOOK"))
     # Before the app is made, which opens the database.
@@ -74,7 +75,7 @@ def main() -> None:
         log_level="warning",
         log_config=None,
         http=Line,
-        loop="wardround.server.network.impatient_loop:ImpatientLoop",
+        loop="wardround.pages.impatient_loop:ImpatientLoop",
         ws="none",
         proxy_headers=False,  # X-Forwarded-For would say that a caller is of this machine
         ssl_keyfile=config.ssl_keyfile,

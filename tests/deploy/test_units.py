@@ -10,6 +10,7 @@ import pytest
 
 from tests.builders import ROOT
 from wardround.client.network.supernode import FOLDER, OWN_ADDRESS
+from wardround.server.network.line import MOST_LINES, MOST_OF_ONE
 
 UNITS = sorted((ROOT / "deploy").glob("*.service"))
 TIMERS = sorted((ROOT / "deploy").glob("*.timer"))
@@ -88,6 +89,12 @@ def test_what_every_unit_is_held_to(unit: Path) -> None:
     keys = [line.partition("=")[0] for line in unit.read_text(encoding="utf-8").splitlines()]
     assert "CapabilityBoundingSet" in keys  # whose empty value is the point
     assert not {"AmbientCapabilities", "PermissionsStartOnly", "ExecStartPre", "EnvironmentFile"} & set(keys)
+
+
+def test_the_server_may_hold_the_lines_of_every_hospital_and_of_strangers() -> None:
+    (server,) = (unit for unit in UNITS if unit.stem == "wardround-server")
+    (files,) = values(server, "LimitNOFILE")
+    assert int(files) >= MOST_LINES + MOST_OF_ONE * 1000
 
 
 def test_the_supernodes_user_writes_to_memory_alone_and_starves_nobody() -> None:

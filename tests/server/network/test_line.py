@@ -6,8 +6,8 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from wardround.server.network import line as module
-from wardround.server.network.line import MOST_HEADERS, MOST_LINES, MOST_OF_ONE, OPERATOR, Line
+from wardround.pages.line import MOST_HEADERS
+from wardround.server.network.line import MOST_LINES, MOST_OF_ONE, OPERATOR, Line, leave_room
 
 REQUEST = b"POST /v1/fleet/push-object HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -133,7 +133,7 @@ def test_one_hospital_with_many_lines_loses_its_own_and_nobody_elses(lines):
 
 
 def test_the_oldest_stranger_makes_room(lines, monkeypatch):
-    monkeypatch.setattr(module, "MOST_LINES", 2)
+    monkeypatch.setattr(Line, "most_of_strangers", 2)
     clock = iter(range(9))
 
     def act():
@@ -144,3 +144,10 @@ def test_the_oldest_stranger_makes_room(lines, monkeypatch):
         assert [one.transport.closed for one in opened] == [True, False]
 
     run(act)
+
+
+@pytest.mark.parametrize(("files", "strangers"), [(65536, 512), (2048, 512), (1024, 256), (20, 5)])
+def test_strangers_never_have_most_of_the_files_that_may_be_open(files, strangers, monkeypatch):
+    monkeypatch.setattr(Line, "most_of_strangers", 0)
+    leave_room(files)
+    assert Line.most_of_strangers == strangers

@@ -1,9 +1,11 @@
 """Where the server listens: any address of this machine, IPv4, IPv6 and names, and 127.0.0.1 for its own commands."""
 
 import contextlib
+import resource
 import socket
 import ssl
 from http import HTTPStatus
+from pathlib import Path
 
 import httpx
 import pytest
@@ -74,7 +76,17 @@ def test_a_hospital_calls_by_ipv6_by_name_and_by_another_address(host, bind, tmp
     folder = tmp_path / "node"
     write_node_settings(folder, load_kit(tmp_path / "north.kit"), tmp_path / "agent.sock")
     node_public_key(folder)
-    with live.up(bind=bind):
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.ExitStack() as ends:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (512, most))  # as a service's machine may allow: too few
+        ends.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (now, most))
+        ends.enter_context(live.up(bind=bind))
+        (allowed,) = (
+            line.split()[3:5]
+            for line in Path(f"/proc/{live.pid}/limits").read_text("ascii").splitlines()
+            if line.startswith("Max open files")
+        )
+        assert allowed == [str(min(most, 65536)), str(most)]
         look = look_at_server(load_node_settings(folder))
         assert (look.enrolled, look.days_left > 300) == (False, True)
         with live.client(live.home.address) as client:

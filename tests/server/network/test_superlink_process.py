@@ -13,9 +13,9 @@ import httpx
 import pytest
 import uvicorn
 
+from wardround.pages import impatient_loop
+from wardround.pages import line as line_module
 from wardround.server.commands import up
-from wardround.server.network import impatient_loop
-from wardround.server.network import line as line_module
 from wardround.server.network.doorkeeper import Doorkeeper
 from wardround.server.network.line import Line
 from wardround.server.network.superlink import Reconciled
@@ -58,7 +58,7 @@ def served(folder):
             host="127.0.0.1",
             port=0,
             http=Line,
-            loop="wardround.server.network.impatient_loop:ImpatientLoop",
+            loop="wardround.pages.impatient_loop:ImpatientLoop",
             ws="none",
             lifespan="off",
             log_level="error",
@@ -125,7 +125,7 @@ def test_a_caller_who_is_slow_to_say_who_it_is_is_dropped(tmp_path, monkeypatch)
 
 
 def test_among_too_many_lines_the_oldest_strangers_gives_way(tmp_path, monkeypatch):
-    monkeypatch.setattr(line_module, "MOST_LINES", 2)
+    monkeypatch.setattr(Line, "most_of_strangers", 2)
     with served(tmp_path) as line:
         known = line()
         known.request("POST", PATH, headers=dict([SECRET]))

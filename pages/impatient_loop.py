@@ -1,7 +1,7 @@
-"""The event loop of the server's port: it waits only briefly for a caller's TLS handshake.
+"""The event loop of a server of ours: it waits only briefly for a caller's TLS handshake.
 
-A line counts (``line.MOST_LINES``) once its handshake is done. Until then it holds a file descriptor, for 60 s by
-default: a thousand silent connections from one machine would keep every hospital out.
+A line counts (``line``) once its handshake is done. Until then it holds a file descriptor, for 60 s by default: a
+thousand silent connections from one machine would keep every hospital, or every patient, out.
 """
 
 from typing import Any

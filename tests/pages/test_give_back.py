@@ -6,8 +6,8 @@ import weakref
 
 import pytest
 
-from wardround.server.network import give_back as module
-from wardround.server.network.give_back import give_back_soon
+from wardround.pages import give_back as module
+from wardround.pages.give_back import give_back_soon
 
 
 class Cycle:
