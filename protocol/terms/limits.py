@@ -149,6 +149,9 @@ def _how(limits: Limits, terms: Terms) -> Iterator[Clause]:
         yield at_most("max_clip_norm", "clip_norm", clip_norm, limits.max_clip_norm)
     floor = limits.min_noise_multiplier
     yield at_least("min_noise_multiplier", "noise_multiplier", terms.noise_multiplier, floor)
+    if terms.evaluation is not None:  # tables of held-out patients are noised releases as all others
+        noise = terms.evaluation.noise_multiplier
+        yield at_least("min_noise_multiplier", "evaluation.noise_multiplier", noise, floor)
     yield at_most("max_rounds", "rounds", terms.last_round, limits.max_rounds)
     delay, least = terms.reply_delay_seconds, limits.min_reply_delay_seconds
     yield at_least("min_reply_delay_seconds", "reply_delay_seconds", delay, least)

@@ -25,6 +25,7 @@ from wardround.protocol.terms.cost import (
     two_hospitals_epsilon,
     unmasked_epsilon,
 )
+from wardround.protocol.terms.evaluation import EvaluationSettings
 from wardround.protocol.terms.limits import Limits, limit_clauses
 from wardround.protocol.terms.reading import require_countable, terms_from_mapping
 from wardround.protocol.terms.request import UPDATE
@@ -248,6 +249,21 @@ def test_the_policy_s_floor_holds_for_every_round() -> None:
     assert held(least)
     assert not held(math.nextafter(least, 2 * least))
     assert not held((least + most) / 2)
+
+
+def test_the_policy_s_floor_holds_for_evaluations() -> None:
+    """Where the caps on ε are wide, the floor alone keeps a table's noise above what one patient moves it by."""
+    terms = scheduled(evaluation=EvaluationSettings(epsilon=8.0))
+    assert terms.evaluation is not None
+    least = terms.evaluation.noise_multiplier
+    assert least < 1 < terms.noise_multiplier
+
+    def held(floor: float) -> bool:
+        limits = Limits(delta=DELTA, min_noise_multiplier=floor)
+        return all(c.holds for c in limit_clauses(limits, terms) if c.name == "min_noise_multiplier")
+
+    assert held(least)
+    assert not held(math.nextafter(least, 1.0))
 
 
 # Hospital and server ---------------------------------------------------------------------------------
