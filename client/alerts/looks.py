@@ -61,8 +61,11 @@ class Looks:
 
 
 def _forget_old(home: Home, now: datetime) -> list[Alert]:
-    """Delete what the journal has kept for its days: this program runs also where nobody proposes any more."""
-    from wardround.client.outreach.forgetting import forget_old  # polars: half a second
+    """Delete what the journal has kept for its days: this program runs also where nobody proposes any more.
+
+    Give what is wrong with the clock, by which nothing is deleted then.
+    """
+    from wardround.client.outreach.forgetting import CLOCK_REMEDY, forget_old  # polars: half a second
     from wardround.client.outreach.journal.journal import JOURNAL_FILE, open_journal
 
     if not (home.folder / JOURNAL_FILE).is_file():
@@ -73,5 +76,7 @@ def _forget_old(home: Home, now: datetime) -> list[Alert]:
         closing(home.open_ledger()) as ledger,
         open_journal(home.folder) as journal,
     ):
-        forget_old(home.folder, journal, now, ledger.time)
+        wrong = forget_old(home.folder, journal, now, ledger).clock
+        if wrong:
+            return [Alert(event=events.CLOCK, subject="journal", text=wrong, remedy=CLOCK_REMEDY)]
     return []

@@ -5,6 +5,10 @@ from collections.abc import Iterator
 from wardround.client.checks.finding import Finding, fault, ok
 from wardround.client.checks.full_sheets import FULL, FULL_REMEDY, full
 from wardround.client.home.home import Home
+from wardround.client.ledger.clock import clock_fault
+from wardround.client.ledger.sqlite import SqliteLedger
+from wardround.client.outreach.forgetting import CLOCK_REMEDY, wrong_clock
+from wardround.client.outreach.journal.journal import JOURNAL_FILE, open_journal
 from wardround.client.outreach.tables import WORDS, OutreachTable, read_outreach
 
 
@@ -15,6 +19,16 @@ def outreach(home: Home) -> Iterator[Finding]:
         yield from faults
         if not faults:
             yield ok("outreach", f"{table.name}: {len(table.rows):,} rows, each can be acted on")
+
+
+def clock_of_outreach(home: Home, ledger: SqliteLedger) -> Iterator[Finding]:
+    """Look whether outreach believes the clock; nothing where it does, or the ledger's own look says what is wrong."""
+    if not (home.folder / JOURNAL_FILE).is_file():
+        return
+    with open_journal(home.folder) as journal:
+        wrong = wrong_clock(home.folder, journal, home.clock(), ledger)
+    if wrong and not clock_fault(home.clock(), ledger.time):
+        yield fault("clock", f"{wrong}; outreach stands still", CLOCK_REMEDY)
 
 
 def _faults(table: OutreachTable) -> Iterator[Finding]:

@@ -91,6 +91,7 @@ def _with_policy(home: Home, options: Namespace) -> Iterator[Finding]:
         yield from guarded("release", lambda: releases.servers(home, policy, ledger))
         last = None if ledger.simulated else ledger.time
         yield from guarded("clock", lambda: machine.clock(last))
+        yield from guarded("clock", lambda: _clock_of_outreach(home, ledger))
         yield from guarded("content", lambda: _modules(home, ledger))
         yield from _with_studies(home, policy, ledger, options)
     finally:
@@ -108,6 +109,12 @@ def _outreach(home: Home) -> Iterator[Finding]:
         from wardround.client.checks.outreach import outreach  # polars: half a second
 
         yield from outreach(home)
+
+
+def _clock_of_outreach(home: Home, ledger: SqliteLedger) -> Iterator[Finding]:
+    from wardround.client.checks.outreach import clock_of_outreach  # polars: half a second
+
+    yield from clock_of_outreach(home, ledger)
 
 
 def _triggers(home: Home) -> Iterator[Finding]:

@@ -25,12 +25,13 @@ from wardround.client.policy.people_file import people_of
 
 @dataclass(frozen=True, eq=False)
 class OpenOutreach:
-    """One hospital's outreach, while a command runs."""
+    """One hospital's outreach, while a command runs. wrong_clock: why the clock is not believed, if it is not."""
 
     opened: OpenHome
     journal: Journal
     log: OutreachLog
     people: People
+    wrong_clock: str = ""
 
     def decider(self, who: str, reason: str | None) -> Decider:
         """Give the person who decides, and for which reason. who: as ``signing`` or a session of the pages says."""
@@ -90,5 +91,6 @@ def open_outreach(options: Namespace) -> Iterator[OpenOutreach]:
     with open_home(options.home) as opened, open_journal(opened.home.folder) as journal:
         home = opened.home
         log = OutreachLog(home.approvals_folder, home.key.public)
-        forget_old(home.folder, journal, opened.now, opened.ledger.time)
-        yield OpenOutreach(opened, journal, log, people_of(home.folder, home.timezone))
+        # Not OpenHome.now: that is never behind the ledger's last entry, and a clock that is must be seen.
+        wrong = forget_old(home.folder, journal, home.clock(), opened.ledger).clock
+        yield OpenOutreach(opened, journal, log, people_of(home.folder, home.timezone), wrong)

@@ -13,6 +13,7 @@ from wardround.client.outreach.by_page.heard import hear_choices
 from wardround.client.outreach.by_page.keys import load_page_keys
 from wardround.client.outreach.by_page.settings import PREFERENCES, page_settings
 from wardround.client.outreach.decide.patients import tokens_meant
+from wardround.client.outreach.forgetting import CLOCK_REMEDY
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.log import report
 from wardround.protocol.text.say import say_json
@@ -59,7 +60,8 @@ def hear_page(outreach: OpenOutreach) -> PageHeard | None:
 def hear_page_first(outreach: OpenOutreach) -> None:
     """Read the spool before anything is proposed or leaves; where it cannot be read, nothing is, and nothing does.
 
-    Nor where many opt-outs are gone from the tables (``client.checks.opt_outs``).
+    Nor where many opt-outs are gone from the tables (``client.checks.opt_outs``), nor by a clock that jumped
+    (``client.outreach.journal.believed``): opt-outs are heard by any clock.
     """
     refuse_if_gone(outreach.opened.home)
     heard = hear_page(outreach)
@@ -67,6 +69,10 @@ def hear_page_first(outreach: OpenOutreach) -> None:
         report(
             f"{heard.unopened:,} files of the spool could not be opened (outreach inbound --page)",
             logging.WARNING,
+        )
+    if outreach.wrong_clock:
+        raise ConfigurationError(
+            f"clock: {outreach.wrong_clock}; nothing is proposed and nothing leaves: {CLOCK_REMEDY}"
         )
 
 

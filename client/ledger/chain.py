@@ -32,7 +32,8 @@ class Chain:
     Guarantee: entries are followed in their order only, each holding the hash of the one before; a round
     is charged once and released once. Signatures are the caller's to check.
 
-    time: the earliest that now can be: that of the last entry, refusals aside. released: by charge,
+    time: the earliest that now can be: that of the last entry, refusals aside. clock_confirmed: that of the last entry
+    by which a person said that the clock is right. released: by charge,
     the digest of what left; empty where it may have left before the ledger was recovered. known_by: the digest of how
     patients are known, empty before it was first recorded. spending: what all charges come to; unmasked: the same if
     every mask of every secure sum failed.
@@ -43,6 +44,7 @@ class Chain:
         self.sequence = 0
         self.head = NO_ENTRY
         self.time = datetime.min.replace(tzinfo=UTC)
+        self.clock_confirmed: datetime | None = None
         self.simulated = False
         self.random = False
         self.known_by = ""
@@ -95,6 +97,8 @@ class Chain:
                 self._key_in_use[self.first_key(operator)] = None
             case "note":
                 self._follow_note(str(entry.fields["topic"]))
+            case "clock":
+                self.clock_confirmed = entry.time
             case "refused":
                 self._follow_refusal(_refusal_key(entry.time, entry.fields))
         self.sequence, self.head = entry.sequence, entry.hash

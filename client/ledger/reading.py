@@ -58,6 +58,12 @@ class LedgerReader:
             return chain.time
 
     @property
+    def clock_confirmed(self) -> datetime | None:
+        """When a person last said that the clock is right; None where nobody did."""
+        with self._reading() as chain:
+            return chain.clock_confirmed
+
+    @property
     def approved(self) -> list[str]:
         """Fingerprints of the terms whose last decision is a yes."""
         with self._reading() as chain:

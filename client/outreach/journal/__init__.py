@@ -3,6 +3,7 @@
     tokens    what stands in the place of an identifier
     states    what may become of a proposal
     schema    the tables
+    believed  whether a clock may be believed
     records   a proposal and a decision as values
     journal   the file: every change is one durable transaction
 

@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from wardround.client.outreach.journal.believed import Looked, looked
 from wardround.client.outreach.journal.reading import decision_from_row, proposal_from_row
 from wardround.client.outreach.journal.records import OutreachDecision, OutreachProposal, as_text, as_time
 from wardround.client.outreach.journal.schema import HELD_COLUMNS, LOOKS, PROPOSAL_COLUMNS, SCHEMA, VERSION
@@ -170,23 +172,25 @@ class Journal:
             query = f"DELETE FROM proposals WHERE made_at < ? AND (state IN ({marks}) OR {missed})"  # noqa: S608 (marks)
             return self._db.execute(query, (as_text(before), *OVER, as_text(before))).rowcount
 
-    def sure_time(self, now: datetime) -> datetime:
-        """Note this look at the clock, and give the time that is surely past: that of an earlier look.
-
-        Between the two lies a day at least. A clock that is months ahead when a machine starts, and right soon
-        after, is so never believed; a first look is.
-        """
+    def look_at_clock(self, now: datetime, said: datetime | None, most: timedelta) -> Looked:
+        """Note this look at the clock, and give what is believed. said, most: as ``believed.looked`` takes them."""
         with self.together():
             self._db.execute(LOOKS)
-            found = self._db.execute("SELECT sure, seen FROM looks").fetchone()
-            sure, seen = map(as_time, found) if found else (now, now)
-            if now - seen >= SURE_AFTER:
-                sure, seen = seen, now
-            elif now < seen:
-                sure, seen = min(sure, now), now
-            self._db.execute("DELETE FROM looks")
-            self._db.execute("INSERT INTO looks VALUES (?, ?)", (as_text(sure), as_text(seen)))
-        return sure
+            found = looked(self.last_look(), now, said, most)
+            self._db.execute("DELETE FROM clock")
+            row = (as_text(found.sure), as_text(found.seen), as_text(found.said) if found.said else "")
+            self._db.execute("INSERT INTO clock VALUES (?, ?, ?)", row)
+        return found
+
+    def last_look(self) -> Looked | None:
+        """Give what was believed at the last look; before the first, the newest time that stands in the journal."""
+        row = self._one("SELECT sure, seen, said FROM clock") if self._has("clock") else None
+        if row is not None:
+            return Looked(as_time(row[0]), as_time(row[1]), as_time(row[2]) if row[2] else None)
+        newest = self._one(
+            "SELECT max(made_at) FROM (SELECT made_at FROM proposals UNION SELECT made_at FROM held)"
+        )
+        return Looked(as_time(newest[0]), as_time(newest[0]), None) if newest and newest[0] else None
 
     def forget(self, tokens: Sequence[str]) -> int:
         """Delete for good all that is known of patients who opted out; give how many proposals.
@@ -222,6 +226,13 @@ class Journal:
             f"{statement} ({', '.join(columns)}) VALUES ({marks})", frame.select(columns).iter_rows()
         )
 
+    def _has(self, table: str) -> bool:
+        return self._one("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", table) is not None
+
+    def _one(self, query: str, *values: str) -> tuple[Any, ...] | None:
+        found: tuple[Any, ...] | None = self._db.execute(query, values).fetchone()
+        return found
+
     def _count(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM proposals").fetchone()[0])
 
@@ -248,8 +259,6 @@ class Journal:
         return ConfigurationError(f"journal={self.path}: cannot be used ({error}); nothing was changed")
 
 
-SURE_AFTER = timedelta(days=1)
-"""How long a wrong clock may stand before something is deleted by it."""
 _TYPES: Mapping[str, type[pl.DataType]] = {"id": pl.Int64, "proposal": pl.Int64, "propensity": pl.Float64}
 
 

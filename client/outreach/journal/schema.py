@@ -45,5 +45,5 @@ CREATE TABLE exports (
     at TEXT NOT NULL, recipient TEXT NOT NULL, state TEXT NOT NULL, digest TEXT NOT NULL
 ) STRICT;
 """
-LOOKS = "CREATE TABLE IF NOT EXISTS looks (sure TEXT NOT NULL, seen TEXT NOT NULL) STRICT"
-"""Made with the first look, since journals are older: one row, by which ``Journal.sure_time`` knows the time."""
+LOOKS = "CREATE TABLE IF NOT EXISTS clock (sure TEXT NOT NULL, seen TEXT NOT NULL, said TEXT NOT NULL) STRICT"
+"""Made with the first look, since journals are older: one row (``believed.Looked``)."""
