@@ -13,10 +13,11 @@ from pathlib import Path
 
 from wardround.pages.passwords import check_password, hash_of_nothing, hash_password, is_password
 from wardround.protocol.errors import ConfigurationError, require
-from wardround.protocol.files import read_bounded, turn_in, write_durably
+from wardround.protocol.files import read_bounded, write_durably
 from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.section import Section, shown
 from wardround.protocol.text.text import checked_name, is_line
+from wardround.protocol.turns import turn_in
 
 LARGEST_FILE = 2**20
 MOST_ACCOUNTS = 1000

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from wardround.pages.attempts import BY_ACCOUNT, Attempts, still_wrong
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import read_bounded, turn_in, write_durably
+from wardround.protocol.files import read_bounded, write_durably
 from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.text import zoned_time
+from wardround.protocol.turns import turn_in
 
 LARGEST_FILE = 2**20
 _MODE = 0o600

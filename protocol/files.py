@@ -1,11 +1,9 @@
 """Files as every part of the program reads and writes them: bounded, whole, durable."""
 
 import errno
-import fcntl
 import os
 import secrets
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,9 +13,6 @@ from wardround.protocol.errors import ConfigurationError
 
 SQLITE_BESIDE = ("-wal", "-shm", "-journal")
 """Ends of the names of what SQLite keeps beside a database."""
-TURN_SECONDS = 600.0
-"""How long ``in_turn`` waits: the longest ``outreach propose`` of a large hospital takes a few minutes."""
-_LOOK_SECONDS = 0.05
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # what a file system says that knows no hard links
 
 
@@ -100,37 +95,6 @@ def settle(part: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
-@contextmanager
-def in_turn(path: Path, seconds: float = TURN_SECONDS) -> Iterator[None]:
-    """Hold a file's lock within the block, after whoever holds it now; a crash lets go of it.
-
-    The file is for its lock alone, and is made where it is missing. ConfigurationError where it cannot be, and where
-    another program holds it for so many seconds: one that was stopped at a terminal would hold it for ever.
-    """
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise ConfigurationError(
-            f"lock={path}: cannot be taken ({error.strerror}); nothing was done"
-        ) from error
-    try:
-        _wait_for(handle, path, seconds)
-        yield
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def turn_in(folder: Path) -> Iterator[None]:
-    """Hold a folder's own lock within the block, after whoever holds it now, for an act of moments; OSError."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
 def sync_file(path: Path) -> None:
     """Make a file's content durable."""
     with path.open("rb") as file:
@@ -144,22 +108,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _wait_for(lock: int, path: Path, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() > end:
-                raise ConfigurationError(
-                    f"lock={path}: another program has held it for {seconds:g} s (fuser {path} names it); nothing was "
-                    "done: let it go on, or end it, then run this again"
-                ) from error
-            time.sleep(_LOOK_SECONDS)
-        else:
-            return
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -8,7 +8,8 @@ loosely; the file is for its owner alone. ``withdrawals.head`` beside it says ho
      "record":"…","why":"stop"}
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -25,11 +26,12 @@ from wardround.client.connectors.withdrawals_head import (
     require_grown,
 )
 from wardround.protocol.errors import ConfigurationError, TableError
-from wardround.protocol.files import read_bounded, turn_in, write_durably
+from wardround.protocol.files import read_bounded, write_durably
 from wardround.protocol.installed import installed_version
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.text import is_line
+from wardround.protocol.turns import turn_in
 
 WITHDRAWALS = "withdrawals.jsonl"
 LARGEST_LIST, LARGEST_LINE, LONGEST_REASON = 2**26, 4096, 500
@@ -114,7 +116,7 @@ class WithdrawalList:
         latest: of each row, when at the latest it was said. A record that a person lifted since counts anew where it
         may have been said after that: it may be another word of the patient, and no opt-out is lost.
         """
-        with turn_in(self.path.parent):
+        with self._turn():
             known = self.read()
             new = _new_lines(known, rows, latest)
             content = b"".join(_line(row) + b"\n" for row in (*known, *new))
@@ -134,6 +136,17 @@ class WithdrawalList:
                     "writable, then run it again: what was kept counts once"
                 ) from error
         return len(new)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        with ExitStack() as held:
+            try:
+                held.enter_context(turn_in(self.path.parent))
+            except OSError as error:
+                raise ConfigurationError(
+                    f"withdrawals={self.path}: cannot be written ({error.strerror})"
+                ) from error
+            yield
 
     def _row(self, line: bytes, number: int) -> Withdrawal:
         row = _read_line(line)

@@ -19,7 +19,8 @@ from wardround.client.ledger.sqlite import SqliteLedger, open_ledger
 from wardround.client.ledger.store import copy_database
 from wardround.protocol import files
 from wardround.protocol.errors import ConfigurationError, LedgerError, WardroundError
-from wardround.protocol.files import SQLITE_BESIDE, turn_in
+from wardround.protocol.files import SQLITE_BESIDE
+from wardround.protocol.turns import turn_in
 from wardround.protocol.wire.signing import SigningKey
 
 

@@ -6,14 +6,14 @@ SQLite in WAL mode with full synchronisation: a transaction is on the disk when 
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
 from wardround.client.ledger.entries import Entry, read_entry
 from wardround.protocol.errors import ConfigurationError, LedgerError, Refusal
-from wardround.protocol.files import turn_in
+from wardround.protocol.turns import turn_in
 
 BUSY_SECONDS = 30.0
 
@@ -89,10 +89,15 @@ class Store:
     def turn(self) -> Iterator[None]:
         """Hold what belongs together, an entry and the head outside, against all other writers.
 
-        LedgerError where another file has taken this one's name: what is written here would be lost.
+        LedgerError where another file has taken this one's name: what is written here would be lost. Refusal (clause
+        ``ledger``) where another program holds it and does not go on: nothing was written.
         """
         # Not the database's own file: closing it would give up SQLite's locks on it (sqlite.org/howtocorrupt.html).
-        with self._lock, turn_in(self.path.parent):
+        with self._lock, ExitStack() as held:
+            try:
+                held.enter_context(turn_in(self.path.parent))
+            except OSError as error:
+                raise Refusal("ledger", f"cannot be written ({error.strerror}); nothing was spent") from error
             if _identity(self.path) != self._file:
                 raise exchanged()
             yield

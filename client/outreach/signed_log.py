@@ -9,12 +9,10 @@ files, and holds the hospital's key, can also sign what they like.
 The file is put in its place whole: a crash leaves the log as it was, or with the new line.
 """
 
-import fcntl
 import hashlib
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -25,6 +23,7 @@ from wardround.protocol.installed import installed_version
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.text import is_digest, is_line
+from wardround.protocol.turns import turn_in
 from wardround.protocol.wire.signing import Purpose, SigningKey, verifies
 
 _LARGEST_HEAD = 4096  # bytes
@@ -173,17 +172,14 @@ class SignedLog(Generic[T]):
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Keep other writers out."""
-        try:
-            handle = os.open(self._folder, os.O_RDONLY)
-        except OSError as error:
-            raise ConfigurationError(
-                f"approvals={self._folder}: cannot be read ({error.strerror})"
-            ) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with ExitStack() as held:
+            try:
+                held.enter_context(turn_in(self._folder))
+            except OSError as error:
+                raise ConfigurationError(
+                    f"approvals={self._folder}: cannot be read ({error.strerror})"
+                ) from error
             yield
-        finally:
-            os.close(handle)
 
 
 def _plain(body: bytes, longest: int) -> dict[str, Any]:

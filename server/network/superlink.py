@@ -47,7 +47,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid.http_grid import HttpGrid as HttpGrid  # what a study's rounds are carried by
 
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import in_turn
+from wardround.protocol.turns import in_turn
 from wardround.server.network.direct import call_directly
 from wardround.server.network.doorkeeper import SECRET_HEADER
 from wardround.server.network.strategy import Presence

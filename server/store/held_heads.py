@@ -11,8 +11,9 @@ A head is public (it commits to 128 random bits of the hospital's), and no secre
 from pathlib import Path
 
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import in_turn, read_bounded, write_durably
+from wardround.protocol.files import read_bounded, write_durably
 from wardround.protocol.text.text import checked_name, is_digest
+from wardround.protocol.turns import in_turn
 
 KEPT = 1000
 """Heads of one hospital that are kept. An older one that comes again (a stored answer) must not pass for new."""

@@ -11,7 +11,7 @@ import pytest
 
 from wardround.protocol import files
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import in_turn, part_in, read_bounded, read_private, settle, write_durably
+from wardround.protocol.files import part_in, read_bounded, read_private, settle, write_durably
 
 
 def full_disk(descriptor: int) -> None:
@@ -90,25 +90,6 @@ def test_secrets_of_their_owner_alone_are_read_within_the_bound(mode: int, tmp_p
         read_private(tmp_path / "none", "key", 4)
 
 
-def test_in_turn_one_waits_for_the_other(tmp_path: Path) -> None:
-    seen: list[str] = []
-    path, inside = tmp_path / "claim.lock", threading.Event()
-
-    def first() -> None:
-        with in_turn(path):
-            inside.set()
-            time.sleep(0.2)
-            seen.append("first")
-
-    thread = threading.Thread(target=first)
-    thread.start()
-    inside.wait(10)
-    with in_turn(path):
-        seen.append("second")
-    thread.join()
-    assert seen == ["first", "second"]
-
-
 @pytest.mark.parametrize("read", [read_bounded, lambda path, most: read_private(path, "key", most)])
 def test_a_named_pipe_is_no_file_and_holds_nobody_up(tmp_path: Path, read: Callable[..., bytes]) -> None:
     """A pipe in the place of a home's file held each command until somebody wrote to it."""
@@ -142,22 +123,3 @@ def test_what_a_shell_opened_for_the_program_is_read_to_its_end(tmp_path: Path) 
     assert read_bounded(Path(f"/dev/fd/{reading}"), 100) == b"three green horses"
     thread.join()
     os.close(reading)
-
-
-def test_a_lock_that_cannot_be_taken_is_said_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "outreach.lock").mkdir()
-    with pytest.raises(ConfigurationError, match="cannot be taken"), in_turn(tmp_path / "outreach.lock"):
-        raise AssertionError("a folder was locked")
-
-
-def test_who_holds_a_lock_for_too_long_is_waited_for_no_longer(tmp_path: Path) -> None:
-    """``outreach stop`` waited for ever for an export that somebody had stopped at a terminal."""
-    path = tmp_path / "outreach.lock"
-    with (
-        in_turn(path),
-        pytest.raises(ConfigurationError, match=r"fuser .*outreach\.lock"),
-        in_turn(path, 0.1),
-    ):
-        raise AssertionError("two hold it")
-    with in_turn(path, 0.1):
-        pass

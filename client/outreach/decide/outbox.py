@@ -42,7 +42,7 @@ from wardround.client.outreach.journal.records import OutreachProposal, as_time
 from wardround.client.outreach.journal.states import APPROVED, EXPORTING, VOID
 from wardround.client.policy.outreach import Recipient
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import in_turn
+from wardround.protocol.turns import in_turn
 from wardround.protocol.wire.signing import SigningKey
 
 LOCK = "outreach.lock"

@@ -21,7 +21,7 @@ from wardround.client.outreach.journal.records import OutreachDecision, Outreach
 from wardround.client.outreach.journal.schema import HELD_COLUMNS, LOOKS, PROPOSAL_COLUMNS, SCHEMA, VERSION
 from wardround.client.outreach.journal.states import OVER, STATES, sources
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import in_turn
+from wardround.protocol.turns import in_turn
 
 JOURNAL_FILE = "outreach.sqlite"
 _WAIT_SECONDS = 30.0

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from tests.lock_holder import held_by_another
 from wardround.client.ledger.verify import export, verify
 from wardround.protocol.errors import LedgerError
 from wardround.protocol.wire.envelope import decode_answer
@@ -61,6 +62,18 @@ def test_a_read_only_disk_refuses_the_charge(approved):
     approved.agent._ledger._store._db.execute("PRAGMA query_only = OFF")
     assert approved.epsilon == 0.0
     approved.released()
+
+
+def test_a_command_that_was_stopped_while_it_wrote_to_the_ledger_refuses_and_holds_nobody_for_ever(
+    approved, monkeypatch
+):
+    """The agent, and with it every study, waited for whoever had pressed Ctrl-Z at the wrong moment."""
+    monkeypatch.setattr("wardround.protocol.turns.MOMENT_SECONDS", 0.1)
+    approved.released(1)
+    with held_by_another(approved.folder):
+        assert approved.clause(2) == "ledger"
+    assert len(approved.entries("charged")) == 1
+    approved.released(2)
 
 
 def test_an_altered_ledger_refuses(approved):
