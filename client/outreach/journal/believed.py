@@ -12,8 +12,8 @@ from wardround.client.ledger.clock import MOST_BEHIND
 
 SURE_AFTER = timedelta(days=1)
 """How long a clock must go on before something is deleted by it."""
-_MOST_IDLE = timedelta(days=31)
-"""A hospital that proposes once a month, and runs nothing in between, is looked at as often."""
+_MOST_IDLE = timedelta(days=36)
+"""A hospital that proposes on each month's first Monday, and runs nothing in between, is idle for five weeks."""
 
 
 class Looked(NamedTuple):

@@ -110,6 +110,11 @@ def test_a_clock_that_is_ahead_for_a_moment_or_for_weeks_forgets_nothing(outreac
     assert [look(outreach, days).proposals for days in range(4, 106, 6)] == [0] * 16 + [12]
 
 
+def test_who_proposes_on_each_first_monday_is_believed(outreach: Any) -> None:
+    """Five weeks lie between some of them."""
+    assert [look(outreach, days).clock for days in (0, 28, 63, 98)] == [""] * 4
+
+
 def test_a_leap_is_believed_once_a_person_says_so_since_then(outreach: Any) -> None:
     look(outreach, 0)
     assert "200 days after" in look(outreach, 200).clock
