@@ -13,6 +13,10 @@ from wardround.protocol.errors import ConfigurationError
 
 SQLITE_BESIDE = ("-wal", "-shm", "-journal")
 """Ends of the names of what SQLite keeps beside a database."""
+DISK_TROUBLES = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+)
+"""What a person can put right: no room, no right to write, a disk that fails. All others are faults of ours."""
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # what a file system says that knows no hard links
 
 
@@ -92,6 +96,12 @@ def settle(part: Path, path: Path) -> None:
     # Content before name: a crash in between must not leave the name on a file that is not whole.
     sync_file(part)
     part.replace(path)
+    sync_folder(path.parent)
+
+
+def remove_durably(path: Path) -> None:
+    """Remove a file such that it is not there again after a power cut; OSError where it is not there now."""
+    path.unlink()
     sync_folder(path.parent)
 
 

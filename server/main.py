@@ -9,10 +9,12 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from wardround.protocol.alerts.timed import run_noted
 from wardround.protocol.command_line.exit_codes import OK, STOPPED, USER_ERROR
 from wardround.protocol.errors import WardroundError
+from wardround.protocol.files import DISK_TROUBLES
 from wardround.protocol.quiet import QUIET
 from wardround.protocol.text.log import PLAIN, is_log, log_as, log_style, report
 from wardround.protocol.text.say import show_fault
@@ -44,6 +46,15 @@ def _run(options: Namespace) -> int:
         import_module(f"wardround.server.commands.{options.module}").run(options)
     except WardroundError as error:
         return _refused(str(error))
+    except BrokenPipeError:
+        # Whoever read the output has left; the interpreter's own flush at exit must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno not in DISK_TROUBLES:
+            raise
+        # Files are put there whole or not at all: nothing is half done, and the same command does the rest.
+        where = error.filename or getattr(options, "home", Path()).absolute()
+        return _refused(f"path={where}: {error.strerror}; put that right, then run this command again")
     except KeyboardInterrupt:
         report("stopped")
         return STOPPED

@@ -73,12 +73,21 @@ def new_key() -> SigningKey:
 def save_key(key: SigningKey, path: Path) -> None:
     """Write the private key (PEM, PKCS 8), readable by its owner alone, and its public half to ``PATH.pub``.
 
-    Never overwrites: an existing file is a ConfigurationError.
+    Never overwrites: an existing file is a ConfigurationError. Where the public half cannot be written, neither stays.
     """
     pem = key._private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     write_new(path, pem, 0o600)
+    try:
+        save_public_half(key, path)
+    except ConfigurationError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def save_public_half(key: SigningKey, path: Path) -> None:
+    """Write the public half of the key in ``path`` to ``PATH.pub``; never overwrites."""
     write_new(path.with_name(path.name + ".pub"), f"{key.public}\n".encode(), 0o644)
 
 

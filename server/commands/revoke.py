@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.files import remove_durably
 from wardround.protocol.text.say import say, say_json
 from wardround.protocol.text.text import checked_name
 from wardround.server.store.operator_home import load_operator_home
@@ -16,7 +17,7 @@ def run(options: Namespace) -> None:
         known = ", ".join(home.hospitals()) or "none"
         raise ConfigurationError(f"--hospital={hospital}: is not enrolled (enrolled: {known})")
     # Its heads stay (HOME/heads): let in again, it must still have every entry that it once named.
-    path.unlink()
+    remove_durably(path)
     if options.json:
         say_json({"revoked": hospital})
     else:

@@ -25,11 +25,9 @@ from typing import BinaryIO
 
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import SQLITE_BESIDE, part_in, settle
-from wardround.server.store.operator_home import OperatorHome
+from wardround.server.store.operator_home import OperatorHome, is_of_restore
 from wardround.server.store.read_backup import MANIFEST, Backup, manifest_bytes, read_backup
 
-ASIDE, STAGING = "aside", ".restored"
-"""What ``restore`` leaves in a home, and no backup takes: ``aside1``, …, and what it had not put in place yet."""
 _TRIES = 200  # looks at a folder; a round writes a handful of files in seconds
 _NOT_COPIED = ("lock", ".lock")
 _DATABASES = ("state.sqlite", "laid.sqlite")
@@ -68,11 +66,6 @@ def units(home: Path) -> Iterator[Path]:
             yield path
     yield from sorted((home / "studies").glob("*"))
     yield home / "heads"
-
-
-def is_of_restore(name: str) -> bool:
-    """Whether ``restore`` gave this name to something in a home."""
-    return name == STAGING or (name.startswith(ASIDE) and name[len(ASIDE) :].isdigit())
 
 
 def _require_backup_of(operator: str, file: Path) -> None:

@@ -33,6 +33,8 @@ from wardround.protocol.wire.signing import SigningKey, load_key
 from wardround.server.store.held_heads import HeldHeads
 
 SETTINGS = "operator.json"
+ASIDE, STAGING = "aside", ".restored"
+"""What ``restore`` leaves in a home, and no backup takes: ``aside1``, …, and what it had not put in place yet."""
 CONTROL, LOOK = "control", "look"
 """Secrets: of commands that submit and stop runs, and of processes that only watch."""
 _LARGEST = 10_000
@@ -163,6 +165,19 @@ def read_enrolled(path: Path) -> JoinRequest:
     return asked
 
 
+def is_of_restore(name: str) -> bool:
+    """Whether ``restore`` gave this name to something in a home."""
+    return name == STAGING or (name.startswith(ASIDE) and name[len(ASIDE) :].isdigit())
+
+
+def require_no_restore(folder: Path) -> None:
+    """ConfigurationError where a restore was broken off in a folder that is no home any more, or not yet."""
+    if folder.is_dir() and any(is_of_restore(path.name) for path in folder.iterdir()):
+        raise ConfigurationError(
+            f"home={folder}: a restore was broken off here; run the same wardround-serve restore again"
+        )
+
+
 def load_operator_home(folder: Path) -> OperatorHome:
     """Read an operator's home; ConfigurationError where it was never provisioned."""
     # The SuperLink runs in a folder of its own, from where a relative path would lead elsewhere.
@@ -170,9 +185,12 @@ def load_operator_home(folder: Path) -> OperatorHome:
     try:
         plain = read_json(read_bounded(folder / SETTINGS, _LARGEST), _LARGEST)
         return OperatorHome(folder, checked_address(plain["address"]))
-    except OSError as error:
+    except FileNotFoundError as error:
+        require_no_restore(folder)
         raise ConfigurationError(
             f"home={folder}: holds no {SETTINGS}; run wardround-serve provision --home {folder} first"
         ) from error
+    except OSError as error:
+        raise ConfigurationError(f"home={folder}: {SETTINGS} cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(f"home={folder / SETTINGS}: must hold an address") from error

@@ -1,5 +1,6 @@
 """Read a backup of an operator's home: every byte of it against the digests that stand at its end."""
 
+import errno
 import hashlib
 import os
 import re
@@ -19,6 +20,8 @@ FORMAT, MANIFEST = "wardround-operator-backup-1", "manifest.json"
 _DIGEST = "digest"
 _LARGEST_MANIFEST = 2**26
 _BLOCK = 2**20
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""What only a disk that is written to says: the backup, which is read, is as good as it was."""
 _PART = re.compile(r"[^/\x00-\x1f]{1,255}")
 
 
@@ -54,6 +57,10 @@ def read_backup(file: Path, into: Path | None = None) -> Backup:
                 else:
                     found[entry.name] = _take(content, into and into / entry.name, entry.mode)
     except (tarfile.TarError, OSError, EOFError) as error:
+        if into is not None and isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise ConfigurationError(
+                f"home={into.parent}: there is no room for the backup's files ({error.strerror}); nothing was changed"
+            ) from error
         why = error.strerror if isinstance(error, OSError) and error.strerror else "it is cut or damaged"
         raise ConfigurationError(f"backup={file}: cannot be read ({why}); use another copy") from error
     if manifest is None or manifest.files != found:

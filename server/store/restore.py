@@ -18,13 +18,12 @@ from wardround.protocol.text.text import is_digest, is_name
 from wardround.protocol.wire.signed_file import EarlierForm
 from wardround.protocol.wire.signed_terms import load_terms
 from wardround.protocol.wire.signing import load_key
-from wardround.server.store.backup import ASIDE, STAGING, is_of_restore
 from wardround.server.store.begin_home import HOME_FOLDERS
 from wardround.server.store.checkpoint import give_up
 from wardround.server.store.event_log import read_events
 from wardround.server.store.held_heads import HeldHeads
 from wardround.server.store.lock import alone, is_held
-from wardround.server.store.operator_home import SETTINGS, StudyFolder
+from wardround.server.store.operator_home import ASIDE, SETTINGS, STAGING, StudyFolder, is_of_restore
 from wardround.server.store.read_backup import Backup, read_backup
 from wardround.server.store.state_file import state_files
 

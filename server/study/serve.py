@@ -8,12 +8,12 @@ What is durable is on disk before what depends on it leaves: a server killed any
 same round and the same weights.
 """
 
-import errno
 from dataclasses import replace
 from pathlib import Path
 
 from wardround.conf.proposal import Serving
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.files import DISK_TROUBLES
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.rounds import RoundState, RoundSummary
 from wardround.server.evaluation.assess import Assessment
@@ -43,9 +43,6 @@ from wardround.server.study.sign_terms import signed_terms
 from wardround.server.study.study_files import write_files
 from wardround.server.study.sum_rounds import one_sum_round
 
-# What a person at this machine can put right, in one line; any other OSError is a fault of ours and passes as it is.
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
-
 
 def train(serving: Serving) -> None:
     """Sign the terms where the study is new, and run it to its end, or on from its last checkpoint."""
@@ -66,11 +63,11 @@ def train(serving: Serving) -> None:
             keep_terms(folder, signed)
             _serve(replace(study, signed=signed))
     except OSError as error:
-        if error.errno not in _DISK:
+        if error.errno not in DISK_TROUBLES:
             raise
         raise ConfigurationError(
-            f"{folder.folder}: cannot be written ({error.strerror}); free some space, then "
-            f"wardround-serve resume --study {serving.study}: charged releases are resent at no further privacy cost"
+            f"{folder.folder}: cannot be written ({error.strerror}); put that right, then run this command again: "
+            "charged releases are resent at no further privacy cost"
         ) from error
 
 

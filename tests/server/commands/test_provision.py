@@ -266,6 +266,116 @@ def test_a_disk_that_is_full_takes_no_certificate_away(home, monkeypatch, capsys
     assert home.tls("server.crt").read_bytes() != before
 
 
+def full_from(monkeypatch, number):
+    """Let the disk be full from the so-manieth write on that is to last."""
+    written, sync = [], os.fsync
+
+    def fills(handle):
+        written.append(handle)
+        if len(written) >= number:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", fills)
+
+
+def test_a_provision_that_was_broken_off_is_completed_by_the_next(tmp_path, monkeypatch, capsys):
+    words = ["provision", "--hospital=north", f"--out={tmp_path / 'kits'}"]
+    keys = set()
+    for number in range(1, 40, 3):
+        home = f"--home={tmp_path / str(number)}"
+        with monkeypatch.context() as full:
+            full_from(full, number)
+            code = serve(full, *words, home)
+            assert "Traceback" not in capsys.readouterr().err
+        if code == 0:
+            break
+        assert code == 2
+        key = tmp_path / f"{number}/operator.key"
+        before = key.read_bytes() if key.exists() else None
+        assert serve(monkeypatch, *words, home) == 0
+        assert before in (None, key.read_bytes())
+        there = load_operator_home(tmp_path / str(number))
+        assert there.key().public == (tmp_path / f"{number}/operator.key.pub").read_text().strip()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(there.tls("server.crt"), there.tls("server.key"))
+        keys.add(there.key().public)
+        (tmp_path / "kits/north.kit").unlink()
+    assert code == 0
+    assert len(keys) == number // 3 > 5
+
+
+def test_a_home_that_was_in_use_is_not_begun_anew(home, monkeypatch, capsys, tmp_path):
+    enrol(monkeypatch, request_of("north", tmp_path))
+    before = {path: path.read_bytes() for path in home.folder.rglob("*") if path.is_file()}
+    (home.folder / "operator.json").unlink()
+    capsys.readouterr()
+    assert serve(monkeypatch, "provision", "--hospital=north", "--home=op", "--out=kits") == 2
+    assert "was in use (hospitals): restore it from its backup" in capsys.readouterr().err
+    assert all(path.read_bytes() == was for path, was in before.items() if path.name != "operator.json")
+
+
+def test_where_a_restore_was_broken_off_nothing_is_begun_and_it_is_said(home, monkeypatch, capsys):
+    home.folder.joinpath("aside1").mkdir()
+    home.folder.joinpath("operator.json").rename(home.folder / "aside1/operator.json")
+    for words in (["status"], ["provision", "--hospital=north"]):
+        assert serve(monkeypatch, *words, "--home=op") == 2
+        assert "a restore was broken off here; run the same" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("full", ["enrol", "revoke", "stop"])
+def test_a_disk_that_takes_nothing_is_one_line_and_changes_nothing(full, home, monkeypatch, capsys, tmp_path):
+    request = request_of("north", tmp_path)
+    told = load_join_request(request).fingerprint
+    words = {
+        "enrol": [f"--request={request}", f"--fingerprint={told}"],
+        "revoke": ["--hospital=south"],
+        "stop": ["--study=tea"],
+    }[full]
+    enrol(monkeypatch, request_of("south", tmp_path))
+    study = home.study("tea")
+    study.folder.mkdir()
+    study.terms.write_bytes(b"terms")
+    before = {path: path.read_bytes() for path in home.folder.rglob("*") if path.is_file()}
+    capsys.readouterr()
+
+    def refused(*given, **more):
+        raise OSError(errno.EROFS, "Read-only file system", "here")
+
+    with monkeypatch.context() as disk:
+        for name in ("unlink", "touch"):
+            disk.setattr(Path, name, refused)
+        assert serve(disk, full, "--home=op", *words) == 2
+    said = capsys.readouterr().err
+    assert said == "path=here: Read-only file system; put that right, then run this command again\n"
+    assert before == {path: path.read_bytes() for path in home.folder.rglob("*") if path.is_file()}
+    assert serve(monkeypatch, full, "--home=op", *words) == 0
+
+
+def test_a_revocation_is_on_the_disk_before_it_is_said(home, monkeypatch, tmp_path, capsys):
+    enrol(monkeypatch, request_of("north", tmp_path))
+    synced, sync = [], os.fsync
+
+    def noted(handle):
+        synced.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    assert serve(monkeypatch, "revoke", "--hospital=north", "--home=op") == 0
+    assert synced == [str(home.folder / "hospitals")]
+
+
+def test_a_reader_that_leaves_is_no_fault(home, monkeypatch, capsys):
+    def leaves(*lines):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("wardround.server.commands.status.say", leaves)
+    with monkeypatch.context() as output, Path(os.devnull).open("w") as left:
+        output.setattr(sys, "stdout", left)
+        assert serve(output, "status", "--home=op") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_lost_root_is_one_line_with_another_remedy(home, monkeypatch, capsys):
     home.tls("root.key").unlink()
     assert serve(monkeypatch, "renew", "--home=op") == 2

@@ -1,7 +1,9 @@
 """The operator's backup: one moment of a home that changes, whole or not there, and never put back behind a head."""
 
+import errno
 import io
 import json
+import os
 import shutil
 import socket
 import sqlite3
@@ -35,7 +37,7 @@ from wardround.server.store.checkpoint import resume, save_state
 from wardround.server.store.enrolled import Enrolled
 from wardround.server.store.event_log import EventLog, closed_rounds, read_events
 from wardround.server.store.lock import alone
-from wardround.server.store.operator_home import load_operator_home
+from wardround.server.store.operator_home import is_of_restore, load_operator_home
 from wardround.server.store.read_backup import read_backup
 from wardround.server.store.restore import restore
 
@@ -303,6 +305,22 @@ def test_rounds_that_were_asked_after_the_backup_are_never_asked_again(noise, as
     assert (again.state.round, again.lost_rounds) == (goes_on_at + 3, ())
 
 
+def test_a_full_disk_is_not_said_of_a_good_backup(kept, tmp_path, monkeypatch):
+    _, _, state, file = kept
+    sync = os.fsync
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ConfigurationError, match="there is no room for the backup's files") as said:
+        restore(tmp_path / "new", file, {}, {"tea": state.round})
+    assert "another copy" not in str(said.value)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [".lock"]
+    monkeypatch.setattr(os, "fsync", sync)
+    assert restore(tmp_path / "new", file, {}, {"tea": state.round}).unfinished == ("tea",)
+
+
 @pytest.mark.parametrize("asked", [{}, {"tea": 3}, {"tea": ROUNDS + 1}, {"tea": 4, "coffee": 1}])
 def test_restore_wants_the_last_round_of_every_study_that_had_not_ended(asked, kept, tmp_path):
     with pytest.raises(ConfigurationError, match="--asked"):
@@ -442,7 +460,7 @@ import os, signal, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from wardround.server.store.backup import back_up
-from wardround.server.store.operator_home import load_operator_home
+from wardround.server.store.operator_home import is_of_restore, load_operator_home
 from wardround.server.store.restore import restore
 
 COUNTED = ("wardround.server.store", "wardround.protocol.files", "pathlib", "tarfile", "shutil")
@@ -534,4 +552,4 @@ def test_a_restore_killed_at_any_step_loses_nothing_and_is_completed_by_the_same
 
 
 def _of_restore(name):
-    return copies.is_of_restore(name.partition("/")[0])
+    return is_of_restore(name.partition("/")[0])
