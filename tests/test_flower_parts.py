@@ -31,6 +31,8 @@ PARTS = (
     "flwr.supercore.error:http_error_translator",
     "flwr.supercore.protobuf.translation:ProtobufTranslationMiddleware._check_request_media_type",
     "flwr.supercore.protobuf.translation:ProtobufTranslationMiddleware._parse_request",
+    "flwr.supercore.corestate.sql_corestate:HEARTBEAT_PATIENCE",
+    "flwr.superlink.servicer.runtime.runtime_handlers:pull_messages",
     "flwr.superlink.servicer.runtime.runtime_handlers:push_messages",
     "flwr.superlink.servicer.runtime.runtime_handlers:push_object",
     "flwr.supernode.fleet_http_connection:HeartbeatSender",

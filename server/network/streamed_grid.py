@@ -8,7 +8,6 @@ and bytes than an honest one, and belongs to the message that the SuperLink says
 """
 
 from collections.abc import Iterable, Iterator
-from functools import partial
 from itertools import islice
 from typing import Any, cast
 
@@ -26,7 +25,6 @@ from flwr.supercore.inflatable.inflatable_utils import (
     ObjectUnavailableError,
     inflate_object_from_contents,
 )
-from flwr.supercore.retry import exponential
 from flwr.superlink.grid.http_grid import HttpGrid
 
 from wardround.protocol.wire.envelope import LARGEST_ANSWER
@@ -35,8 +33,6 @@ LARGEST_PARTS = 3
 """A message, its one record, and the answer in it. No part is larger than a request may be (the Doorkeeper)."""
 LARGEST_REPLY = LARGEST_ANSWER + 2**16  # bytes
 
-AWAY_SECONDS = 3  # the longest pause between two calls of a server that is away
-
 
 class StreamedGrid(HttpGrid):
     """A grid whose replies are a stream; memory is one reply's, however many are ready."""
@@ -44,8 +40,6 @@ class StreamedGrid(HttpGrid):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         """Take what Flower's ``HttpGrid`` takes."""
         super().__init__(*arguments, **named)
-        # Flower waits for up to 20 s; the server restarts in a few, and every hospital is held up by the study.
-        self._retry_invoker.wait_gen_factory = partial(exponential, max_delay=AWAY_SECONDS)
         self._claimed: dict[str, tuple[Metadata, ObjectTree]] = {}
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterator[Message]:

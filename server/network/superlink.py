@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -52,13 +53,12 @@ from wardround.server.network.direct import call_directly
 from wardround.server.network.doorkeeper import SECRET_HEADER
 from wardround.server.network.strategy import Presence
 from wardround.server.network.streamed_grid import StreamedGrid
+from wardround.server.network.study_calls import AnswerTimes, repeat_calls
 from wardround.server.store.enrolled import Enrolled, Roll
 from wardround.server.store.operator_home import CONTROL, LOOK, OperatorHome
 
 CLAIM_SECONDS = 60.0
-RETRY_SECONDS = 20.0  # how long one call is repeated before the server counts as away
 CLAIM_PAUSE_SECONDS = 0.05
-_UNKNOWN_TOKEN = 401
 _ACQUIRE = frozenset({"/flwr.proto.Runtime/AcquireTask"})
 
 
@@ -197,10 +197,9 @@ def _run(home: OperatorHome, run_file: Path) -> Iterator[HttpGrid]:
         run_file.write_text(str(run_id), encoding="ascii")
         token = _claim(home, run_id, root)  # within the turn: until then the task is anybody's
     grid = StreamedGrid(home.local_address, root_certificates=root, token=token)
-    grid._retry_invoker.max_time = RETRY_SECONDS
+    repeat_calls(grid._retry_invoker, partial(is_listening, home))
     client = grid._runtime_client
-    client._interceptors = (*client._interceptors, _OperatorSecret(home.secret(CONTROL)))
-    grid._retry_invoker.should_giveup = live_on(grid._retry_invoker.should_giveup)
+    client._interceptors = (*client._interceptors, AnswerTimes(), _OperatorSecret(home.secret(CONTROL)))
     heartbeat = HeartbeatSender(heartbeats(client))
     heartbeat.start()
     status, details = SubStatus.FAILED, "the study stopped"
@@ -218,16 +217,6 @@ def _run(home: OperatorHome, run_file: Path) -> Iterator[HttpGrid]:
             client.PushTaskOutput(PushTaskOutputRequest(sub_status=status, details=details))
         heartbeat.stop()
         grid.close()
-
-
-def live_on(should_giveup: Callable[[Exception], bool] | None) -> Callable[[Exception], bool]:
-    """Give up on a run whose token the server no longer knows: there Flower would end this whole process."""
-
-    def giving_up(error: Exception) -> bool:
-        refused = isinstance(error, httpx.HTTPStatusError) and error.response.status_code == _UNKNOWN_TOKEN
-        return refused or (should_giveup is not None and should_giveup(error))
-
-    return giving_up
 
 
 def heartbeats(client: RuntimeHttpClient) -> Callable[[], bool]:
@@ -260,6 +249,7 @@ def _submit(home: OperatorHome) -> int:
 def _claim(home: OperatorHome, run_id: int, root: bytes) -> str:
     """Take the run's task. Tasks of other runs that nobody carries out any more are taken too, and let lapse."""
     interceptors: list[ProtobufClientInterceptor] = [
+        AnswerTimes(),
         _OperatorSecret(home.secret(CONTROL)),
         RuntimeVersionHttpInterceptor(component_name="SuperExec"),
         SuperExecAuthHttpInterceptor(master_secret=home.secret("executor"), protected_methods=_ACQUIRE),

@@ -25,6 +25,7 @@ from wardround.server.network.lean_database import keep_lean
 from wardround.server.network.line import Line, leave_room
 from wardround.server.network.listening import allow_files, listen
 from wardround.server.network.node_keys import NodeKeys
+from wardround.server.network.repeated_calls import RepeatedCalls, answer_repeats
 from wardround.server.network.spared_writes import spare_writes
 
 KEPT_SECONDS = 25  # a line that nobody uses: longer than SuperNodes keep one, and below the 30 s of a NAT
@@ -46,6 +47,7 @@ def main() -> None:
     """
     from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
     from flwr.supercore import sql_mixin
+    from flwr.supercore.corestate import sql_corestate
     from flwr.superlink.cli.flower_superlink import SuperLinkLifespan, _parse_superlink_lifespan_config
     from flwr.superlink.main import create_app
     from flwr.superlink.servicer.fleet import fleet_handlers
@@ -66,6 +68,7 @@ def main() -> None:
     hold(fleet_handlers, Laid(LaidRecord(beside.with_name("laid.sqlite"))))
     looks = HeldLooks()
     watch(runtime_handlers, looks)
+    answer_repeats(runtime_handlers, sql_corestate, RepeatedCalls())
     fleet = Fleet(app, app.state.linkstate_factory.state, looks)
     gc.freeze()  # what stays for good; so the doorkeeper's collections after large bodies take milliseconds
     settings = uvicorn.Config(

@@ -1,5 +1,7 @@
 """A real SuperLink behind its doorkeeper, on loopback, with one enrolled hospital; and what it takes of the machine."""
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -10,8 +12,13 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from flwr.proto.fleet_pb2 import ActivateNodeRequest
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.proto.fleet_pb2 import ActivateNodeRequest, PushMessagesRequest
+from flwr.proto.message_pb2 import Message as ProtoMessage
+from flwr.proto.message_pb2 import Metadata, ObjectTree, PushObjectRequest
 from flwr.proto.node_pb2 import Node
+from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecordDict
+from flwr.supercore.inflatable.inflatable_object import get_object_id
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
@@ -67,6 +74,41 @@ class LiveSuperLink:
         return sum(one.stat().st_size for one in (self.home.folder / "superlink").rglob("*") if one.is_file())
 
 
+class AnsweringNode:
+    """An enrolled node that answers what it is asked."""
+
+    def __init__(self, live, client, run, node=None):
+        # A node is not activated twice: soon after a restart it still counts as online, and Flower answers 412.
+        self.node, self.client, self.run = node or live.activate(client), client, run
+
+    def answer(self, asked, content, **metadata):
+        """Push an answer and its one part; the part's push."""
+        name = get_object_id(content)
+        said = {
+            "message_id": name, "src_node_id": self.node.node_id, "dst_node_id": 1, "run_id": self.run,
+            "reply_to_message_id": asked, "created_at": time.time(), "ttl": 300.0, "message_type": "train",
+        }  # fmt: skip
+        message = ProtoMessage(metadata=Metadata(**(said | metadata)), content=ProtoRecordDict())
+        pushed = self.client.PushMessages(
+            PushMessagesRequest(
+                node=self.node, messages_list=[message], message_object_trees=[ObjectTree(object_id=name)]
+            )
+        )
+        return self.push(name, content, pushed.session_id)
+
+    def push(self, name, content, session=""):
+        part = PushObjectRequest(
+            node=self.node, object_id=name, object_content=content, run_id=self.run, session_id=session
+        )
+        return self.client.PushObject(part)
+
+
+def ask(grid, node, count):
+    """As the operator, ask a node for so many answers."""
+    plans = [RecordDict({"plan": ConfigRecord({"number": number})}) for number in range(count)]
+    return list(grid.push_messages([Message(plan, node, "train", ttl=600.0) for plan in plans]))
+
+
 def provisioned(folder, host="127.0.0.1"):
     """An operator's home with north enrolled; not started. host: as hospitals call it."""
     home, port = folder / "op", free_port()
@@ -78,6 +120,18 @@ def provisioned(folder, host="127.0.0.1"):
     request = f"--request={folder / 'north.request'}"
     main(["enrol", request, f"--home={home}", f"--fingerprint={asked.fingerprint}"])
     return LiveSuperLink(load_operator_home(home), key, folder)
+
+
+@contextmanager
+def standing_still(pid, seconds):
+    """A process does nothing for so long; the block ends when it goes on."""
+    os.kill(pid, signal.SIGSTOP)
+    again = threading.Timer(seconds, os.kill, (pid, signal.SIGCONT))
+    again.start()
+    try:
+        yield
+    finally:
+        again.join()
 
 
 def superlink(parent, log, ready):

@@ -4,19 +4,14 @@ Must show: database and memory are bounded, also by way of restarts. Figures: do
 """
 
 import math
-import time
 from contextlib import ExitStack, suppress
 
 import httpx
 import pytest
-from flwr.app import ConfigRecord, Message, RecordDict
-from flwr.proto.fleet_pb2 import PushMessagesRequest
-from flwr.proto.message_pb2 import Message as ProtoMessage
-from flwr.proto.message_pb2 import Metadata, ObjectTree, PullObjectRequest, PushObjectRequest
-from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecordDict
+from flwr.proto.message_pb2 import PullObjectRequest
 from flwr.supercore.inflatable.inflatable_object import get_object_id
 
-from tests.server.network.live_superlink import MIB, peak, provisioned, resident, settled
+from tests.server.network.live_superlink import MIB, AnsweringNode, ask, peak, provisioned, resident, settled
 from wardround.server.network.doorkeeper import LARGEST_BODY
 from wardround.server.network.laid import MOST_BYTES
 from wardround.server.network.superlink import ServerAway, open_run
@@ -30,33 +25,8 @@ BUSY = 503
 JOURNALS = 32 * MIB  # of the database's files, beside what is stored
 
 
-class Hostile:
+class Hostile(AnsweringNode):
     """An enrolled node that answers as it likes."""
-
-    def __init__(self, live, client, run, node=None):
-        # A node is not activated twice: soon after a restart it still counts as online, and Flower answers 412.
-        self.node, self.client, self.run = node or live.activate(client), client, run
-
-    def answer(self, asked, content, **metadata):
-        """Push an answer and its one part; the part's push."""
-        name = get_object_id(content)
-        said = {
-            "message_id": name, "src_node_id": self.node.node_id, "dst_node_id": 1, "run_id": self.run,
-            "reply_to_message_id": asked, "created_at": time.time(), "ttl": 300.0, "message_type": "train",
-        }  # fmt: skip
-        message = ProtoMessage(metadata=Metadata(**(said | metadata)), content=ProtoRecordDict())
-        pushed = self.client.PushMessages(
-            PushMessagesRequest(
-                node=self.node, messages_list=[message], message_object_trees=[ObjectTree(object_id=name)]
-            )
-        )
-        return self.push(name, content, pushed.session_id)
-
-    def push(self, name, content, session=""):
-        part = PushObjectRequest(
-            node=self.node, object_id=name, object_content=content, run_id=self.run, session_id=session
-        )
-        return self.client.PushObject(part)
 
     def fill(self, asked):
         """Lay down the largest parts that there are until refused; how many were stored."""
@@ -71,12 +41,6 @@ class Hostile:
                 raise
             self.push(get_object_id(content), b"")  # must not count in the place of the large one
         return len(asked)
-
-
-def ask(grid, node, count):
-    """As the operator, ask a node for so many answers."""
-    plans = [RecordDict({"plan": ConfigRecord({"number": number})}) for number in range(count)]
-    return list(grid.push_messages([Message(plan, node, "train", ttl=600.0) for plan in plans]))
 
 
 def test_what_an_enrolled_hospital_fills_is_bounded_also_by_way_of_a_restart(tmp_path):

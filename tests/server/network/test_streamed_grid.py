@@ -46,11 +46,6 @@ def payloads(messages):
     return [message.content["answer"]["answer"] for message in messages]
 
 
-def test_a_server_that_was_away_is_called_again_within_seconds(link):
-    pauses = link.grid()._retry_invoker.wait_gen_factory()
-    assert [next(pauses) for _ in range(5)] == [1, 2, *[streamed_grid.AWAY_SECONDS] * 3]
-
-
 def test_a_reply_is_given_before_the_next_is_fetched(link, ask):
     grid, plans, ids = ask(3)
     for number, (asked, plan) in enumerate(zip(ids, plans, strict=True)):

@@ -14,7 +14,8 @@ from flwr.superlink.grid import HttpGrid
 
 from wardround.server.network import superlink
 from wardround.server.network.direct import call_directly
-from wardround.server.network.superlink import Reconciled, heartbeats, live_on, reconcile_nodes
+from wardround.server.network.study_calls import repeat_calls
+from wardround.server.network.superlink import Reconciled, heartbeats, reconcile_nodes
 from wardround.server.store.enrolled import Roll
 
 ASKED = httpx.Request("POST", "https://127.0.0.1/v1/runtime/pull-messages")
@@ -35,7 +36,7 @@ def interrupted():
 
 def test_a_token_that_the_server_forgot_is_an_error_and_no_signal(interrupted):
     invoker = make_simple_http_retry_invoker()
-    invoker.should_giveup = live_on(invoker.should_giveup)
+    repeat_calls(invoker, listening=lambda: True)
 
     def ask():
         raise answered(401)
@@ -43,13 +44,6 @@ def test_a_token_that_the_server_forgot_is_an_error_and_no_signal(interrupted):
     with pytest.raises(httpx.HTTPStatusError):
         invoker.invoke(ask)
     assert interrupted == []
-
-
-def test_what_flower_repeats_is_still_repeated():
-    giving_up = live_on(make_simple_http_retry_invoker().should_giveup)
-    assert not giving_up(answered(503))
-    assert not giving_up(httpx.ConnectError("refused"))
-    assert giving_up(answered(404))
 
 
 @pytest.mark.parametrize("error", [answered(401), answered(503), httpx.ConnectError("refused"), None])

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.server.network.live_superlink import standing_still
 from wardround.client.network.server_look import look_at_server
 from wardround.client.network.supernode import load_node_settings
 from wardround.server.store.certificates import Signed, new_server
@@ -60,6 +61,23 @@ def test_a_line_cut_for_longer_than_the_deadline(stage):
     rounds_until(stage, "cut", number + 1, lambda event: "south" in event["accepted"])
     end(stage, "cut")
     assert number in stage.rounds_charged("south", "cut")
+
+
+@pytest.mark.slow
+def test_a_server_that_stands_still_for_forty_seconds_costs_a_study_no_more_than_these(stage):
+    """On a machine that has too much to do: before, calls were given up after 30 s, and with them the run."""
+    number = begin(stage, "still", 3, "--round-seconds=150") + 1
+    run = stage.loopback.home(OPERATOR) / "studies/still/run"
+    before, known = run.read_text(), len(stage.loopback.events("still"))
+    stage.arm("south-agent", "charged")
+    stage.open_gate(number)
+    stage.wait(lambda: stage.reached("south-agent", "charged"), "a charge at south")
+    with standing_still(stage.superlink(), 40.0):
+        stage.let_go("south-agent", "charged")
+    assert sorted(stage.await_closed("still", number)["accepted"]) == ["north", "south"]
+    end(stage, "still")
+    assert run.read_text() == before
+    assert "server_away" not in {event["event"] for event in stage.loopback.events("still")[known:]}
 
 
 @pytest.mark.slow
