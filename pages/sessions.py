@@ -10,6 +10,8 @@ from threading import Lock
 
 IDLE, LONGEST = timedelta(minutes=15), timedelta(hours=8)
 """A console at which decisions are signed: OWASP's bounds for applications of high value."""
+SET_BACK = timedelta(minutes=1)
+"""By how much a clock that is kept right may go back. After more nobody knows how long a session was idle: it ends."""
 MOST_SESSIONS = 1000
 _TOKEN_BYTES = 32
 
@@ -68,7 +70,7 @@ class Sessions:
             self._sessions.pop(_digest(token), None)
 
     def _lives(self, session: Session, now: datetime) -> bool:
-        return now - session.seen < self._idle and now - session.begun < self._longest
+        return -SET_BACK <= now - session.seen < self._idle and now - session.begun < self._longest
 
     def _forget(self, now: datetime) -> None:
         self._sessions = {one: found for one, found in self._sessions.items() if self._lives(found, now)}

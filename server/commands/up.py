@@ -21,7 +21,7 @@ from wardround.protocol.text.log import report
 from wardround.server.network.listening import OWN, check_binds
 from wardround.server.network.superlink import is_listening, reconcile_nodes
 from wardround.server.store.begin_home import ensure_look
-from wardround.server.store.certificates import WARN_DAYS, days_left
+from wardround.server.store.certificates import WARN_DAYS, days_left, require_begun
 from wardround.server.store.enrolled import Enrolled, Roll
 from wardround.server.store.operator_home import CONTROL, LOOK, OperatorHome, load_operator_home
 
@@ -65,6 +65,8 @@ def _check(home: OperatorHome) -> None:
             f"address={home.local_address}: another process listens there already; stop it first"
         )
     left = days_left(home.tls("server.crt"))
+    for name in ("root.crt", "server.crt"):
+        require_begun(home.tls(name))
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
             home.tls("server.crt"), home.tls("server.key")

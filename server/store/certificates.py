@@ -57,14 +57,32 @@ def new_server(root: Signed, host: str, now: datetime) -> Signed:
 
 def days_left(path: Path, now: datetime | None = None) -> int:
     """Say for how many more days a certificate file is valid; negative once it has expired."""
+    return (_loaded(path).not_valid_after_utc - (now or datetime.now(UTC))).days
+
+
+def require_begun(path: Path, now: datetime | None = None) -> None:
+    """ConfigurationError where a certificate is not valid yet, as one that was made while a clock was ahead."""
+    begins = _loaded(path).not_valid_before_utc
+    if begins > (now or datetime.now(UTC)):
+        remedy = (
+            "run wardround-serve renew"
+            if path.name == "server.crt"
+            else "provision in another folder, and send its kits: nobody accepts this one until then"
+        )
+        raise ConfigurationError(
+            f"certificate={path}: is valid from {begins:%Y-%m-%d} on, since this machine's clock was ahead when it was "
+            f"made, or is behind now; set the clock, or {remedy}"
+        )
+
+
+def _loaded(path: Path) -> x509.Certificate:
     try:
-        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        return x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError) as error:
         remedy = (
             "wardround-serve renew" if path.name == "server.crt" else "restore it from your copy of the home"
         )
         raise ConfigurationError(f"certificate={path}: cannot be read; {remedy}") from error
-    return (certificate.not_valid_after_utc - (now or datetime.now(UTC))).days
 
 
 def _builder(

@@ -114,6 +114,16 @@ def test_sessions_end_when_idle_and_in_any_case(side, browse) -> None:
     assert last == 303  # 8 hours after the log-in
 
 
+def test_a_clock_that_was_set_back_keeps_no_session_open(side, browse) -> None:
+    """A day back, an idle session would stay open for a day more, and a long one for as much."""
+    browser = browse(side, "ada")
+    side.wait(seconds=-30)  # as a clock that is kept right may go
+    assert browser.get("/", follow=False).status_code == 200
+    side.wait(days=-1)
+    assert browser.get("/", follow=False).status_code == 303
+    assert browser.log_in("ada", PASSWORD).status_code == 200
+
+
 @pytest.mark.parametrize("change", ["disable", "password"])
 def test_a_disabled_account_and_another_password_end_sessions(side, browse, change: str) -> None:
     browser = browse(side, "ada")

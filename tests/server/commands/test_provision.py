@@ -266,6 +266,25 @@ def test_a_disk_that_is_full_takes_no_certificate_away(home, monkeypatch, capsys
     assert home.tls("server.crt").read_bytes() != before
 
 
+@pytest.mark.parametrize(
+    ("ahead", "remedy"), [("root", "provision in another folder"), ("server", "run wardround-serve renew")]
+)
+def test_a_certificate_that_is_not_valid_yet_is_said_before_anything_starts(
+    ahead, remedy, home, monkeypatch, capsys
+):
+    """A machine that starts a year ahead makes certificates that nobody takes once its clock is right."""
+    now, later = datetime.now(UTC), datetime.now(UTC) + timedelta(days=365)
+    root = new_root("r", later if ahead == "root" else now)
+    server = new_server(root, "127.0.0.1", later)
+    for name, pair in (("root", root), ("server", server)):
+        home.tls(f"{name}.crt").write_bytes(pair.certificate)
+        home.tls(f"{name}.key").write_bytes(pair.key)
+    assert serve(monkeypatch, "up", "--home=op") == 2
+    said = capsys.readouterr().err
+    assert f"tls/{ahead}.crt: is valid from {later:%Y-%m}" in said
+    assert remedy in said
+
+
 def full_from(monkeypatch, number):
     """Let the disk be full from the so-manieth write on that is to last."""
     written, sync = [], os.fsync
