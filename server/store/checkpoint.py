@@ -165,5 +165,5 @@ def _read(path: Path) -> RoundState | None:
         for newer in filter(None, (newer_form(name, _FORMAT) for name in metadata_of(content))):
             raise ConfigurationError(f"checkpoint={path}: {newer}")
         return _decode(content)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+    except (ValueError, KeyError, TypeError, SafetensorError):
         return None

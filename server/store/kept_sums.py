@@ -72,5 +72,5 @@ def _read(path: Path, terms_fingerprint: str) -> TableSum | None:
             missing=tuple(plain["missing"]),
             own={key.removeprefix(_OWN): own for key, own in vectors.items() if key.startswith(_OWN)},
         )
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+    except (ValueError, KeyError, TypeError, SafetensorError):
         return None

@@ -157,7 +157,7 @@ def _decoded(path: Path, asked: SumAsked) -> FixedSum | None:
         if metadata["format"] != _FORMAT or plain["label"] != asked.label.hex():
             return None
         return _joined(asked, plain, tensors["total"], tensors["seeds"])
-    except (OSError, ValueError, KeyError, TypeError, MessageError, SafetensorError):
+    except (ValueError, KeyError, TypeError, MessageError, SafetensorError):
         return None
 
 

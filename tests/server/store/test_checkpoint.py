@@ -1,7 +1,9 @@
 """Checkpoints: the same state back, whatever byte is damaged, whenever the writer dies."""
 
+import errno
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -140,6 +142,41 @@ def test_a_damaged_newest_falls_back_to_a_round_never_announced(tmp_path, make_t
     np.testing.assert_array_equal(resumed.state.weights, states[2].weights)
     assert "damaged" in resumed.notes[0]
     assert "rounds 3 to 4 are lost" in resumed.notes[1]
+
+
+def unreadable(monkeypatch, path, number):
+    """Let reading one file fail, as for who has no right to it, or whose disk fails there."""
+    read = Path.read_bytes
+
+    def refused(self):
+        if self == path:
+            raise OSError(number, os.strerror(number), str(path))
+        return read(self)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE])
+def test_a_state_that_cannot_be_read_now_is_not_damaged(
+    number, tmp_path, make_terms, make_release, monkeypatch
+):
+    """Given up as lost, its rounds would be charged at every hospital and in no weights, for a missing right."""
+    terms = make_terms(rounds=6)
+    for state in advance(terms, make_release, 3):
+        path = checkpoint.save_state(tmp_path, state)
+    with monkeypatch.context() as during:
+        unreadable(during, path, number)
+        with pytest.raises(ConfigurationError, match="and is not damaged; put that right"):
+            checkpoint.resume(tmp_path, terms)
+    assert checkpoint.resume(tmp_path, terms).lost_rounds == ()
+
+
+def test_a_state_that_the_disk_lost_is_damaged(tmp_path, make_terms, make_release, monkeypatch):
+    terms = make_terms(rounds=6)
+    for state in advance(terms, make_release, 3):
+        path = checkpoint.save_state(tmp_path, state)
+    unreadable(monkeypatch, path, errno.EIO)
+    assert checkpoint.resume(tmp_path, terms).lost_rounds == (3, 4)
 
 
 def test_a_damaged_last_state_ends_the_study(tmp_path, make_terms, make_release):

@@ -1,6 +1,8 @@
 """What a server keeps of its secure sums: whole or known to be damaged, and one set of survivors per slot."""
 
+import errno
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,6 +57,19 @@ def test_survivors_that_are_damaged_or_of_another_sum_are_lost_and_never_named_a
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(SurvivorsLost, match="is damaged"):
         folder.fixed(four.asked)
+
+
+def test_survivors_that_cannot_be_read_now_are_not_lost(folder, four, fixed, monkeypatch):
+    folder.save_fixed(fixed)
+
+    def refused(self):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    with monkeypatch.context() as during:
+        during.setattr(Path, "read_bytes", refused)
+        with pytest.raises(ConfigurationError, match="and is not damaged"):
+            folder.fixed(four.asked)
+    assert folder.fixed(four.asked).survivors == (1, 3, 4)
 
 
 def test_survivors_that_a_newer_release_fixed_are_not_lost(folder, four, fixed, monkeypatch):
