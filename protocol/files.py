@@ -99,6 +99,17 @@ def settle(part: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
+def paths_in(folder: Path, suffix: str = "") -> list[Path]:
+    """Name what lies in a folder, in order, and ends so; nothing where there is no folder.
+
+    OSError where it cannot be read, which ``Path.glob`` takes for empty.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if path.name.endswith(suffix))
+    except FileNotFoundError:
+        return []
+
+
 def remove_durably(path: Path) -> None:
     """Remove a file such that it is not there again after a power cut; OSError where it is not there now."""
     path.unlink()

@@ -1,6 +1,6 @@
 """Who is enrolled now, looked up again and again by a process that runs for weeks while people change the files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,17 +25,37 @@ class Enrolled:
     """Reads ``hospitals/`` at each look. A file that cannot be read counts as it last did; one that is gone does not.
 
     So a file that somebody is just copying there ends no study, and revoking works at once whatever else lies there.
+    Where the folder itself cannot be read, or is away, all count as they last did: who is shut out is so for good.
     """
 
     def __init__(self, home: OperatorHome, tell: Callable[[str], object] = complain) -> None:
         """tell: takes a line about files that cannot be read, when it is new."""
         self._folder, self._tell, self._last = home.folder / "hospitals", tell, LastLine()
         self._read: dict[str, tuple[_Stamp, JoinRequest]] = {}
+        self._roll: Roll | None = None
 
     def look(self) -> Roll:
-        """Give who is enrolled now; a file that has not changed is not read again."""
+        """Give who is enrolled now; a file that has not changed is not read again.
+
+        ConfigurationError where the folder cannot be read, and never could be before.
+        """
+        try:
+            # Not `glob`, which finds nothing in a folder that is away or may not be read.
+            paths = sorted(path for path in self._folder.iterdir() if path.suffix == ".json")
+        except OSError as error:
+            line = f"hospitals={self._folder}: cannot be read ({error.strerror})"
+            if self._roll is None:
+                raise ConfigurationError(
+                    f"{line}; put it right: nobody is let in, and nobody shut out"
+                ) from error
+            self._say(f"{line}; until it can, all hospitals count as before")
+            return self._roll
+        self._roll = self._looked_at(paths)
+        return self._roll
+
+    def _looked_at(self, paths: Sequence[Path]) -> Roll:
         there, unknown, troubles = dict[str, tuple[_Stamp, JoinRequest]](), list[str](), list[str]()
-        for path in sorted(self._folder.glob("*.json")):
+        for path in paths:
             before = self._read.get(path.stem)
             try:
                 there[path.stem] = _newest(path, before)
@@ -48,9 +68,13 @@ class Enrolled:
                 else:
                     there[path.stem] = before
         self._read = there
-        if self._last.differs("; ".join(troubles)) and troubles:
-            self._tell("; ".join(troubles))
+        self._say("; ".join(troubles))
         return Roll({name: asked for name, (_, asked) in there.items()}, tuple(unknown))
+
+    def _say(self, line: str) -> None:
+        """Tell what is wrong where it is new; empty for nothing."""
+        if self._last.differs(line) and line:
+            self._tell(line)
 
     def signing_key(self, hospital: str) -> str | None:
         """Give the key that signs a hospital's releases now; None where it is not enrolled."""

@@ -11,7 +11,7 @@ A head is public (it commits to 128 random bits of the hospital's), and no secre
 from pathlib import Path
 
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import read_bounded, write_durably
+from wardround.protocol.files import paths_in, read_bounded, write_durably
 from wardround.protocol.text.text import checked_name, is_digest
 from wardround.protocol.turns import in_turn
 
@@ -36,8 +36,8 @@ class HeldHeads:
         return tuple(self._read(hospital))
 
     def hospitals(self) -> tuple[str, ...]:
-        """Name the hospitals of which a head is kept."""
-        return tuple(sorted(path.stem for path in self._folder.glob("*.heads")))
+        """Name the hospitals of which a head is kept; OSError where nobody can tell."""
+        return tuple(path.stem for path in paths_in(self._folder, ".heads"))
 
     def keep(self, hospital: str, head: str) -> None:
         """Keep the head of a release that its hospital signed, durably; one heard before changes nothing."""

@@ -16,7 +16,7 @@ from wardround.protocol.text.form import newer_form
 from wardround.protocol.text.plain import read_json
 from wardround.server.algorithm.screen import NoRelease
 from wardround.server.evaluation.evaluation import TableSum
-from wardround.server.store.state_file import read_state, write_state
+from wardround.server.store.state_file import read_state, state_files, write_state
 
 _FORMAT = "wardround-tables-1"
 _OWN = "own/"
@@ -43,7 +43,8 @@ def load_sum(folder: Path, terms_fingerprint: str, round_number: int) -> TableSu
 
     ConfigurationError where a newer release wrote it: to ask again would not bring those bytes into this form.
     """
-    for path in sorted(folder.glob(f"round-{round_number:06d}-*.safetensors")):
+    files = state_files(folder) if folder.is_dir() else []
+    for path in [path for number, path in files if number == round_number]:
         found = _read(path, terms_fingerprint)
         if found is not None and found.round == round_number:
             return found

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import read_bounded, read_private
+from wardround.protocol.files import paths_in, read_bounded, read_private
 from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.text import checked_name, is_name
 from wardround.protocol.wire.kit import JoinRequest, checked_address, load_join_request
@@ -84,7 +84,7 @@ class OperatorHome:
 
     def _enrolled(self) -> tuple[dict[str, JoinRequest], dict[str, str]]:
         found, unread = dict[str, JoinRequest](), dict[str, str]()
-        for path in sorted((self.folder / "hospitals").glob("*.json")):
+        for path in paths_in(self.folder / "hospitals", ".json"):
             try:
                 found[path.stem] = read_enrolled(path)
             except ConfigurationError as error:
@@ -102,8 +102,8 @@ class OperatorHome:
 
     def studies(self) -> "list[StudyFolder]":
         """Name all studies' folders, in order; what bears no study's name (lost+found, say) is none."""
-        found = sorted(path for path in (self.folder / "studies").glob("*") if path.is_dir())
-        return [StudyFolder(path) for path in found if is_name(path.name)]
+        found = paths_in(self.folder / "studies")
+        return [StudyFolder(path) for path in found if path.is_dir() and is_name(path.name)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,13 +1,20 @@
 """``up``: what it makes of a folder of hospitals that changes under its eyes."""
 
+import errno
+import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from wardround.client.network.supernode import node_public_key
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.wire.kit import sign_join_request
+from wardround.protocol.wire.signed_file import save_signed
+from wardround.protocol.wire.signing import new_key
 from wardround.server.commands import up
 from wardround.server.network.superlink import Reconciled
 from wardround.server.store.begin_home import begin_operator_home
@@ -62,6 +69,52 @@ def test_a_file_that_goes_between_two_looks_is_gone_and_another_that_is_damaged_
     (said,) = capsys.readouterr().err.splitlines()
     assert "west.json: is of an earlier version" in said
     assert "counts as not enrolled" in said
+
+
+def away(folder, number, during):
+    """Take a folder away, or the right to read it."""
+    if number is None:
+        folder.rename(folder.with_name("elsewhere"))
+        return
+    listed = Path.iterdir
+
+    def refused(self):
+        if self == folder:
+            raise OSError(number, os.strerror(number), str(self))
+        return listed(self)
+
+    during.setattr(Path, "iterdir", refused)
+
+
+@pytest.mark.parametrize("number", [None, errno.EACCES, errno.EIO])
+def test_a_folder_of_hospitals_that_is_away_shuts_nobody_out(number, home, monkeypatch, capsys):
+    """Who is shut out is so for good: a disk that is away for a second would have cost every hospital its key."""
+    synced, folder = [], home.folder / "hospitals"
+    request = sign_join_request("north", node_public_key(home.folder / "node.key"), new_key())
+    save_signed(request, folder / "north.json")
+
+    def sync(_, roll):
+        synced.append(sorted(roll.hospitals))
+        return Reconciled([], [], [])
+
+    monkeypatch.setattr(up, "reconcile_nodes", sync)
+    held = up._Held(Enrolled(home))
+    held.look(home)
+    with monkeypatch.context() as during:
+        away(folder, number, during)
+        for _ in range(3):
+            held.look(home)
+        up._Held(Enrolled(home)).look(home)  # of a server that is started meanwhile
+    if number is None:
+        folder.with_name("elsewhere").rename(folder)
+    said = capsys.readouterr().err
+    assert said.count("until it can, all hospitals count as before") == 1
+    assert said.count("nobody is let in, and nobody shut out") == 1
+    held.look(home)
+    assert synced == [["north"]]
+    (folder / "north.json").unlink()
+    held.look(home)
+    assert synced == [["north"], []]
 
 
 STARTS = """
