@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import SQLITE_BESIDE, part_in, settle
+from wardround.protocol.files import SQLITE_BESIDE, part_in, paths_in, settle
 from wardround.server.store.operator_home import OperatorHome, is_of_restore
 from wardround.server.store.read_backup import MANIFEST, Backup, manifest_bytes, read_backup
 
@@ -54,7 +54,10 @@ def back_up(home: OperatorHome, file: Path, now: datetime) -> Backup:
             settle(part, file)
     except (OSError, sqlite3.Error) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigurationError(f"backup={file}: cannot be written ({why}); nothing was changed") from error
+        where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        raise ConfigurationError(
+            f"backup={file}: cannot be written ({where}{why}); nothing was changed"
+        ) from error
     return found
 
 
@@ -64,7 +67,7 @@ def units(home: Path) -> Iterator[Path]:
     for path in sorted(home.iterdir()):
         if path.name not in apart and not is_of_restore(path.name):
             yield path
-    yield from sorted((home / "studies").glob("*"))
+    yield from paths_in(home / "studies")
     yield home / "heads"
 
 
@@ -135,7 +138,7 @@ def _copy_unit(archive: _Archive, home: Path, unit: Path) -> None:
 def _stamps(unit: Path) -> Mapping[Path, Stamp]:
     """Name every file of a unit that is copied, with what changes when it does; ConfigurationError for a link."""
     found = dict[Path, Stamp]()
-    for path in [unit, *sorted(unit.rglob("*"))]:
+    for path in _below(unit):
         try:
             seen = path.lstat()
         except FileNotFoundError:
@@ -147,6 +150,18 @@ def _stamps(unit: Path) -> Mapping[Path, Stamp]:
         if stat.S_ISREG(seen.st_mode) and path.name not in _NOT_COPIED and path.suffix != ".part":
             found[path] = (seen.st_mtime_ns, seen.st_size, seen.st_ino, seen.st_mode)
     return found
+
+
+def _below(path: Path) -> Iterator[Path]:
+    """Name a file or folder and all in it; OSError where a folder cannot be read, which ``rglob`` leaves out."""
+    yield path
+    if path.is_dir() and not path.is_symlink():
+        try:
+            inner = sorted(path.iterdir())
+        except FileNotFoundError:
+            return  # removed meanwhile, as any file may be
+        for one in inner:
+            yield from _below(one)
 
 
 def _copy_superlink(archive: _Archive, home: Path) -> None:
@@ -166,7 +181,7 @@ def _copy_superlink(archive: _Archive, home: Path) -> None:
             with copy.open("rb") as file:
                 archive.add(f"superlink/{name}", file, copy.stat().st_size, 0o600)
     beside = tuple(f"{name}{suffix}" for name in _DATABASES for suffix in ("", *SQLITE_BESIDE))
-    for path in sorted(folder.glob("*")):
+    for path in paths_in(folder):
         if path.is_file() and path.name not in beside and not path.name.startswith("."):
             _copy_unit(archive, home, path)
 

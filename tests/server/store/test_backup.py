@@ -13,6 +13,7 @@ import tarfile
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -303,6 +304,24 @@ def test_rounds_that_were_asked_after_the_backup_are_never_asked_again(noise, as
         save_state(tmp_path / "new/studies/tea/checkpoints", rounds.skip_to(found.state, number))
     again = resume(tmp_path / "new/studies/tea/checkpoints", terms)
     assert (again.state.round, again.lost_rounds) == (goes_on_at + 3, ())
+
+
+def test_a_study_that_may_not_be_read_is_not_left_out_of_a_backup(kept, monkeypatch):
+    """As one that somebody began as another user: restored without it, nobody would know what was asked."""
+    home, _, _, file = kept
+    before, listed = file.read_bytes(), Path.iterdir
+
+    def refused(self):
+        if self.name == "checkpoints":
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return listed(self)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(
+        ConfigurationError, match=r"tea/checkpoints: Permission denied\); nothing was changed"
+    ):
+        copies.back_up(home, file, NOW)
+    assert file.read_bytes() == before
 
 
 def test_a_full_disk_is_not_said_of_a_good_backup(kept, tmp_path, monkeypatch):
