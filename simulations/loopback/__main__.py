@@ -47,6 +47,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--together", action="store_true", help="those hospitals in one process: up to hundreds"
     )
+    parser.add_argument(
+        "--leaving", type=int, default=0, help="so many of them leave for good before the last round"
+    )
     parser.add_argument("--json", action="store_true", help="what was measured, for a program")
     options = parser.parse_args(arguments)
     # As an exception: `with` blocks end servers and databases on the way out.
@@ -56,7 +59,12 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if options.hospitals:
             found = run_many(
-                options.folder, options.hospitals, options.rounds, options.noise, options.together
+                options.folder,
+                options.hospitals,
+                options.rounds,
+                options.noise,
+                options.together,
+                options.leaving,
             )
             if options.json:
                 say_json(found.facts())

@@ -20,7 +20,7 @@ from wardround.simulations.loopback.together import Together
 
 STUDY = "many"
 LONGEST_SECONDS = 3600.0
-WAITS = ("--round-seconds=300", "--wait-seconds=600", "--quorum=1")
+WAITS = ("--round-seconds=300", "--wait-seconds=600")
 PATIENTS_TOGETHER = 300
 _LOOK_SECONDS = 0.5
 
@@ -46,7 +46,8 @@ class Measured:
 
     took_part: how many releases each round had. seconds: of each round. closed: by number of closed rounds, the
     reading that was taken first when so many were closed (0: before the study began). peak_mib: the most that was
-    ever resident, of SuperLink and study. most_lines: at one time.
+    ever resident, of SuperLink and study. most_lines: at one time. left: how many hospitals were gone in the last
+    round, which then counts apart.
     """
 
     took_part: tuple[int, ...]
@@ -54,6 +55,7 @@ class Measured:
     closed: Mapping[int, Reading]
     peak_mib: tuple[float, float]
     most_lines: int
+    left: int = 0
 
     @property
     def cpu_per_hospital_and_round(self) -> float:
@@ -66,11 +68,27 @@ class Measured:
         return self._each(self._last.study_cpu - self.closed[1].study_cpu)
 
     @property
+    def _whole(self) -> int:
+        """How many rounds had whoever there is."""
+        return len(self.seconds) - (1 if self.left else 0)
+
+    @property
     def _last(self) -> Reading:
-        return self.closed[len(self.seconds)]
+        return self.closed[self._whole]
 
     def _each(self, seconds: float) -> float:
-        return seconds / sum(self.took_part[1:])
+        return seconds / sum(self.took_part[1 : self._whole])
+
+    def without_those_that_left(self) -> dict[str, float]:
+        """Give the seconds and processor seconds of the last round; nothing where nobody left."""
+        if not self.left:
+            return {}
+        last = self.closed[len(self.seconds)]
+        return {
+            "seconds": self.seconds[-1],
+            "server_cpu": last.server_cpu - self._last.server_cpu,
+            "study_cpu": last.study_cpu - self._last.study_cpu,
+        }
 
     def facts(self) -> dict[str, object]:
         """Give all of it for a program."""
@@ -83,20 +101,22 @@ class Measured:
             "first_round_server_cpu": self.closed[1].server_cpu - self.closed[0].server_cpu,
             "peak_mib": self.peak_mib,
             "most_lines": self.most_lines,
+            "left": self.left,
+            "without_those_that_left": self.without_those_that_left(),
             "closed": {number: asdict(one) for number, one in self.closed.items()},
         }
 
     @property
     def median_seconds(self) -> float:
-        """The median length of a round after the first."""
-        later = sorted(self.seconds[1:])
+        """The median length of a round after the first, of those that had whoever there is."""
+        later = sorted(self.seconds[1 : self._whole])
         return later[len(later) // 2]
 
     def lines(self) -> list[str]:
         """Say it for a person."""
-        rounds, first, last = len(self.seconds), self.closed[1], self._last
+        rounds, first, last = self._whole, self.closed[1], self._last
         return [
-            f"{rounds} rounds, {min(self.took_part)} to {max(self.took_part)} releases each, "
+            f"{rounds} rounds, {min(self.took_part[:rounds])} to {max(self.took_part[:rounds])} releases each, "
             f"{self.median_seconds:.1f} s (median after the first)",
             *(
                 f"memory of {name}: {begun:.0f} MiB after round 1, {end:.0f} MiB after round {rounds}, {peak:.0f} MiB "
@@ -110,6 +130,16 @@ class Measured:
             f"{self.study_cpu_per_hospital_and_round:.4f} s of the study's process; until the end of round 1 "
             f"{first.server_cpu - self.closed[0].server_cpu:.1f} s of the SuperLink",
             f"at most {self.most_lines} lines open at the server's port",
+            *self._lines_of_the_last(),
+        ]
+
+    def _lines_of_the_last(self) -> list[str]:
+        last = self.without_those_that_left()
+        if not last:
+            return []
+        return [
+            f"the last round, without {self.left} that had left: {last['seconds']:.1f} s; processor time "
+            f"{last['server_cpu']:.1f} s of the SuperLink, {last['study_cpu']:.1f} s of the study's process"
         ]
 
 
@@ -119,16 +149,16 @@ def numbered(hospitals: int) -> list[str]:
 
 
 def run_many(
-    folder: Path, hospitals: int, rounds: int, noise: str = "auto", together: bool = False
+    folder: Path, hospitals: int, rounds: int, noise: str = "auto", together: bool = False, leaving: int = 0
 ) -> Measured:
     """Provision so many hospitals, run one study over them, and measure; ConfigurationError where it fails.
 
     noise: as ``privacy.noise``. Where it is ``secure`` hospitals are introduced first, each to each.
-    together: all hospitals in one process, as a hundred must be.
+    together: all hospitals in one process, as a hundred must be. leaving: so many of them are killed before the last
+    round, and do not come back; of secure sums their part is then opened with the others' shares.
     """
     names = numbered(hospitals)
-    made = Together(folder, names, PATIENTS_TOGETHER) if together else Loopback(folder, names, PATIENTS)
-    with made as loopback:
+    with _made(folder, names, together, leaving) as loopback:
         loopback.provision()
         settings = loopback.settings(STUDY, rounds, f"privacy.noise={noise}")
         if chosen_noise(noise, hospitals, TrainingSettings(), simulation=False) == SECURE.name:
@@ -138,8 +168,8 @@ def run_many(
         loopback.start_hospitals()
         loopback.await_that(loopback.all_let_in, LONGEST_SECONDS / 10)
         before = _reading(loopback)
-        loopback.start_study(*settings, *WAITS)
-        closed, peak_mib, most_lines = _watched(loopback)
+        loopback.start_study(*settings, *WAITS, f"--quorum={(hospitals - leaving) / hospitals}")
+        closed, peak_mib, most_lines = _watched(loopback, rounds - 1)
         if code := loopback.wait_study(60.0):
             raise ConfigurationError(f"the study ended with {code}: {loopback.log('study')[-2000:]}")
         events = [event for event in loopback.events(STUDY) if event["event"] == "round"]
@@ -149,11 +179,25 @@ def run_many(
             closed={0: before, **closed},
             peak_mib=peak_mib,
             most_lines=most_lines,
+            left=leaving,
         )
 
 
-def _watched(loopback: Loopback) -> tuple[dict[int, Reading], tuple[float, float], int]:
-    """Read the processes until the study ends; of each number of closed rounds the first reading is kept."""
+def _made(folder: Path, names: list[str], together: bool, leaving: int) -> Loopback:
+    if together:
+        made = Together(folder, names, PATIENTS_TOGETHER)
+        made.leaving = leaving
+        return made
+    if leaving:
+        raise ConfigurationError("--leaving: only with --together")
+    return Loopback(folder, names, PATIENTS)
+
+
+def _watched(loopback: Loopback, leave_at: int) -> tuple[dict[int, Reading], tuple[float, float], int]:
+    """Read the processes until the study ends; of each number of closed rounds the first reading is kept.
+
+    leave_at: the number of closed rounds at which whoever leaves is killed.
+    """
     closed: dict[int, Reading] = {}
     server_peak = study_peak = 0.0
     most_lines = 0
@@ -164,6 +208,8 @@ def _watched(loopback: Loopback) -> tuple[dict[int, Reading], tuple[float, float
         number = sum(event["event"] == "round" for event in loopback.events(STUDY))
         if number and number not in closed:
             closed[number] = _reading(loopback)
+            if number == leave_at and isinstance(loopback, Together):
+                loopback.leave()
         # Of a process that has just ended nothing is read: the last true figure is kept.
         server_peak = max(server_peak, resident_mib(superlink_of(loopback), most=True))
         study_peak = max(study_peak, resident_mib(process.pid, most=True))

@@ -14,7 +14,7 @@ from wardround.client.policy.peers import Peer
 from wardround.protocol.errors import ConfigurationError
 from wardround.simulations.loopback.federation import Loopback
 
-HOSPITALS = "hospitals"
+HOSPITALS, LEAVING = "hospitals", "leaving"
 
 
 class Together(Loopback):
@@ -26,12 +26,21 @@ class Together(Loopback):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         """Take what ``Loopback`` takes."""
         super().__init__(*arguments, **named)
+        self.leaving = 0
         self.pythons["simulations"] = sys.executable
 
     def start_hospitals(self) -> None:
-        """Start all agents, and their lines to the server."""
+        """Start all agents, and their lines to the server; the last ``leaving`` of them in a process of their own."""
         homes = [str(self.home(name)) for name in self.hospitals]
-        self._start(HOSPITALS, ["wardround.simulations.loopback.nodes", *homes])
+        stay = len(homes) - self.leaving
+        for part, of in ((HOSPITALS, homes[:stay]), (LEAVING, homes[stay:])):
+            if of:
+                self._start(part, ["wardround.simulations.loopback.nodes", *of])
+
+    def leave(self) -> None:
+        """SIGKILL those that leave, at once; there are none where they have left."""
+        if LEAVING in self.processes:
+            self.kill(LEAVING)
 
     def introduce(self) -> None:
         """Make every hospital a peer of every other: what ``peers add`` writes, each policy once."""
