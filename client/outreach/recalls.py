@@ -11,7 +11,7 @@ from pathlib import Path
 from wardround.client.outreach.journal.records import OutreachProposal
 from wardround.client.outreach.signed_model import ModelAtHand
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import write_durably
+from wardround.protocol.files import paths_in, write_durably
 from wardround.protocol.model.model_file import StoredModel
 from wardround.protocol.wire.recall import RECALL, RECALL_FORM, SignedRecall, read_recall
 from wardround.protocol.wire.signed_file import load_content
@@ -56,9 +56,14 @@ def load_recall(path: Path) -> SignedRecall:
 
 
 def kept_recalls(folder: Path) -> tuple[SignedRecall, ...]:
-    """Read what was recorded; ConfigurationError where a file does not read, since it may name any model."""
+    """Read what was recorded; ConfigurationError where a file does not read, or the folder: it may name any model."""
     try:
-        return tuple(load_recall(path) for path in sorted(folder.glob("*.recall")))
+        return tuple(load_recall(path) for path in paths_in(folder, ".recall"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"recalls={folder}: cannot be read ({error.strerror}); until it can no model is used here: have its files "
+            "belong to the user that runs this"
+        ) from error
     except ConfigurationError as error:
         raise ConfigurationError(
             f"{error}; until this file is there again no model is used here (wardround-hospital recall FILE)"

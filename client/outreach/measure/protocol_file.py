@@ -14,7 +14,7 @@ from typing import Any
 from wardround.client.outreach.measure.protocol import OutreachProtocol
 from wardround.client.outreach.measure.protocol_settings import PROTOCOL, read_protocol
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import read_bounded, write_new
+from wardround.protocol.files import paths_in, read_bounded, write_new
 from wardround.protocol.text.plain import LARGEST_YAML
 from wardround.protocol.text.text import is_line
 from wardround.protocol.wire.signed_file import FileForm, load_content, read_signed, signed_content
@@ -70,7 +70,14 @@ class SignedProtocols:
 
     def read(self) -> tuple[SignedProtocol, ...]:
         """Verify and give all of them, the newest last; ConfigurationError names a file that this key did not sign."""
-        found = [self._read(path) for path in sorted(self._folder.glob("*.protocol"))]
+        try:
+            paths = paths_in(self._folder, ".protocol")
+        except OSError as error:  # not the same as none: patients would leave their arms
+            raise ConfigurationError(
+                f"protocols={self._folder}: cannot be read ({error.strerror}); have its files belong to the user that "
+                "runs this"
+            ) from error
+        found = [self._read(path) for path in paths]
         return tuple(sorted(found, key=lambda one: one.protocol.starts))
 
     def find(self, name: str | None) -> SignedProtocol:

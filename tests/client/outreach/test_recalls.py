@@ -1,6 +1,8 @@
 """A recalled model is used by nobody, whatever a person accepts; a recall of a stranger takes nothing away."""
 
+import errno
 import json
+import os
 import shutil
 from argparse import Namespace
 from dataclasses import replace
@@ -16,6 +18,7 @@ from wardround.client.commands.open_home import open_home
 from wardround.client.commands.outreach_propose import usable_model
 from wardround.client.home.home import load_home
 from wardround.client.main import main
+from wardround.client.outreach.recalls import recalled_models
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.wire.recall import SignedRecall, read_recall, sign_recall
 from wardround.protocol.wire.signed_terms import save_terms, sign_terms
@@ -186,6 +189,27 @@ def test_a_recall_that_does_not_read_any_more_may_name_any_model(stage: Recalled
     kept.write_bytes(kept.read_bytes()[:-10])
     code, _, error = stage.score()
     assert (code, "no model is used here" in error) == (2, True)
+
+
+def test_recalls_that_may_not_be_read_may_name_any_model(
+    stage: Recalled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where somebody recorded one as root: the folder is root's then, and holds nothing for whoever scores."""
+    stage.record(stage.recall())
+    folder = stage.hospital.folder / "recalls"
+    # Both ways to list a folder: `glob` uses the first, and takes it for empty.
+    for name in ("scandir", "listdir"):
+        listed = getattr(os, name)
+
+        def refused(path: Any = ".", listed: Any = listed) -> Any:
+            if Path(path) == folder:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return listed(path)
+
+        monkeypatch.setattr(os, name, refused)
+    code, _, error = stage.score()
+    assert (code, "Permission denied); until it can no model is used here" in error) == (2, True)
+    assert recalled_models(folder).unreadable
 
 
 def test_a_recall_that_lies_beside_the_model_counts_unrecorded(stage: Recalled) -> None:
