@@ -23,6 +23,7 @@ def run(options: Namespace) -> None:
     say("hospitals:" if plain["hospitals"] else "hospitals: none enrolled")
     say(*(f"  {name}: {_hospital_line(one)}" for name, one in plain["hospitals"].items()))
     say(*(f"  {name}: not enrolled: {why}" for name, why in plain["hospitals_unread"].items()))
+    say(*(f"study {name}: {why}" for name, why in plain["studies_unread"].items()))
     for study in plain["studies"]:
         valid = f"; terms valid until {study['valid_until']}" if study["valid_until"] else ""
         of = f" of {study['rounds']}" if study["rounds"] else ""

@@ -23,6 +23,10 @@ CLOCK_AHEAD, CLOCK_BEHIND = 4.0, 240.0
 """Seconds of a hospital's clock from which on somebody is told: at 5 and 305 Flower turns it away."""
 FEW_FREE_BYTES = 2 * 2**30
 _OVER = ("finished", "no event yet")
+_OF_STUDIES = frozenset(
+    {events.HOSPITAL_AWAY, events.ROUND_MISSED, events.APPROVAL}
+    | {events.FINISHED, events.STOPPED, events.NOT_RELEASABLE}
+)
 
 
 def stand(folder: Path, now: datetime | None = None) -> list[Alert]:
@@ -33,7 +37,7 @@ def stand(folder: Path, now: datetime | None = None) -> list[Alert]:
         logs = read_logs(home)
         plain = standing(home, now, logs)
         return [*of_standing(plain), *_disk(home), *_missed(logs), *_timers(home, now), *_accounts(home, now)]
-    except WardroundError as error:
+    except (WardroundError, OSError) as error:
         every = frozenset(events.EVENTS)
         return [Alert(event=events.HOME, subject="home", text=str(error), hides=every - {events.HOME})]
 
@@ -44,6 +48,14 @@ def of_standing(plain: Mapping[str, Any]) -> Iterator[Alert]:
     going = [study for study in plain["studies"] if study["state"] not in _OVER]
     for study in plain["studies"]:
         yield from _study(study)
+    for name, why in plain["studies_unread"].items():
+        yield Alert(
+            event=events.HOME,
+            subject=f"study {name}",
+            text=f"study {name} cannot be looked at: {why}",
+            remedy="have its files belong to the user that runs the server: somebody ran a command as another one",
+            hides=_OF_STUDIES,
+        )
     for name, one in plain["hospitals"].items():
         yield from _hospital(name, one, going if plain["up"] else ())
 

@@ -21,7 +21,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         CLOCK: "a hospital's clock is so far off that the server turns it away, or nearly so",
         CERTIFICATE: "a certificate ends within 30, 7 or 1 days",
         DISK: "little room is left",
-        HOME: "the operator's home cannot be read",
+        HOME: "the operator's home, or a study in it, cannot be read",
         TIMER: "a run that a timer starts failed, or never began",
         ACCOUNT: "somebody's account was changed by another person's password, or by none",
     }

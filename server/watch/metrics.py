@@ -28,7 +28,7 @@ class StandingMetrics(Collector):
         """Look, and give all metrics; where the home cannot be read, the first alone says so."""
         try:
             plain = self._look()
-        except WardroundError:
+        except (WardroundError, OSError):
             yield GaugeMetricFamily("wardround_home_readable", _READABLE, 0.0)
             return
         yield GaugeMetricFamily("wardround_home_readable", _READABLE, 1.0)

@@ -48,8 +48,12 @@ Logs = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def read_logs(home: OperatorHome) -> Logs:
-    """Read the event log of every study."""
-    return {study.folder.name: read_events(study.events) for study in home.studies()}
+    """Read the event log of every study of which it can be read."""
+    found = dict[str, Sequence[Mapping[str, Any]]]()
+    for study in home.studies():
+        with suppress(OSError):  # `standing` says so
+            found[study.folder.name] = read_events(study.events)
+    return found
 
 
 def standing(home: OperatorHome, now: datetime | None = None, logs: Logs | None = None) -> dict[str, Any]:
@@ -60,7 +64,7 @@ def standing(home: OperatorHome, now: datetime | None = None, logs: Logs | None 
     from wardround.server.network.superlink import is_listening  # Flower: a second
 
     up, logs = is_listening(home), read_logs(home) if logs is None else logs
-    studies = [study_standing(study, logs.get(study.folder.name)) for study in home.studies()]
+    studies, unread = _studies(home, logs)
     return {
         "up": up,
         "address": home.address,
@@ -72,7 +76,19 @@ def standing(home: OperatorHome, now: datetime | None = None, logs: Logs | None 
         "hospitals_unread": home.unread_hospitals(),
         "ledger_heads": {name: home.heads.newest(name) for name in home.hospitals()},
         "studies": studies,
+        "studies_unread": unread,
     }
+
+
+def _studies(home: OperatorHome, logs: Logs) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Give how each study stands, and by name why one cannot be looked at: that one hides no other."""
+    found, unread = list[dict[str, Any]](), dict[str, str]()
+    for study in home.studies():
+        try:
+            found.append(study_standing(study, logs.get(study.folder.name)))
+        except OSError as error:
+            unread[study.folder.name] = f"{error.filename}: cannot be read ({error.strerror})"
+    return found, unread
 
 
 def _hospitals(

@@ -1,11 +1,13 @@
 """Status, metrics and alerts say what the event logs say, to the number."""
 
+import errno
 import json
 import os
 import random
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
@@ -218,6 +220,39 @@ def test_little_room_is_told(served, monkeypatch) -> None:
 
 def test_a_home_that_cannot_be_read_is_told(tmp_path) -> None:
     assert [alert.event for alert in alerts.stand(tmp_path)] == ["home"]
+
+
+def test_a_study_that_may_not_be_read_hides_no_other(served, monkeypatch, capsys) -> None:
+    """As one that somebody began as root: the watch ended by it, and nobody was told of anything any more."""
+    begin_study(served.home).write("stopped", round=1)
+    begin_study(served.home, "coffee")
+    theirs, read = served.home.study("coffee").events, Path.read_bytes
+
+    def refused(self: Path) -> bytes:
+        if self == theirs:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return read(self)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    assert told(served.home) == {"study_stopped": ["tea"], "home": ["study coffee"]}
+    assert scraped(served.home)["wardround_home_readable",] == 1
+    assert main(["status", "--home", str(served.home.folder)]) == 0
+    said = capsys.readouterr().out
+    assert f"study coffee: {theirs}: cannot be read (Permission denied)" in said
+    assert "study tea: stopped" in said
+
+
+def test_a_folder_of_studies_that_may_not_be_read_is_told(served, monkeypatch) -> None:
+    listed = Path.iterdir
+
+    def refused(self: Path) -> Iterator[Path]:
+        if self.name == "studies":
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return listed(self)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    assert told(served.home) == {"home": ["home"]}
+    assert scraped(served.home)["wardround_home_readable",] == 0
 
 
 def test_every_event_that_is_told_stands_in_the_list() -> None:
