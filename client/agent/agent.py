@@ -34,7 +34,7 @@ from wardround.client.home.home import KEYS, Home, load_home
 from wardround.client.home.patients_known import patients_known, require_patient
 from wardround.client.home.terms_folder import keep_pending
 from wardround.client.ledger.sqlite import SqliteLedger
-from wardround.client.policy.policy import Policy
+from wardround.client.policy.policy import Policy, operator_clause
 from wardround.client.round.answer_request import answer_request
 from wardround.client.round.answer_sum import answer_sum
 from wardround.client.round.participate import describe_error
@@ -99,6 +99,7 @@ class Agent:
             found = self._signed_answer(asked)
             if isinstance(found, Refusal):
                 return self._refused(found, asked)
+            self._require_listed(asked.signed.operator)
             payload = encode_answer(found)
             logger.info("%s: answered", asked.what, extra={FACTS: {"study": asked.signed.terms.study}})
             return Reply(payload, delay_seconds)
@@ -152,6 +153,12 @@ class Agent:
         if isinstance(found, SumAnswer):
             return sign_sum_answer(found, self._home.key)
         return sign_release(found, self._home.key)
+
+    def _require_listed(self, operator: str) -> None:
+        """Refuse an operator whom a person took out of policy.yaml while the answer was computed: it does not leave."""
+        clause = operator_clause(self._current_policy(), operator, self._ledger)
+        if not clause.holds:
+            raise Refusal(clause.name, f"{clause.asked}; this hospital allows {clause.allowed} (policy.yaml)")
 
     def _keep_extended(self, signed: SignedTerms) -> None:
         """Keep terms that were extended beyond what a person approved, so that they can be approved in time."""

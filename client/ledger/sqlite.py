@@ -41,7 +41,7 @@ class SqliteLedger(SumEntries):
     ) -> Receipt:
         """See ``Ledger.charge``."""
         with self._writing(now):
-            first = self._first(charge.operator)
+            first = self._standing(charge.operator, charge.terms)
             charge = replace(charge, operator=first)
             entry = self._chain.find(first, charge.terms, charge.account, charge.round)
             if entry is not None and self._stored(entry) is not None:
@@ -73,6 +73,7 @@ class SqliteLedger(SumEntries):
         """See ``Ledger.released``."""
         stands = "nothing left; the charge stays, and if the round is asked again it is computed at no further cost"
         with self._writing(now, stands):
+            self._standing(charge.operator, charge.terms)
             entry = self._chain.find(charge.operator, charge.terms, charge.account, charge.round)
             if entry is None:
                 raise never_charged(charge)

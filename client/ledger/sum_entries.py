@@ -59,7 +59,7 @@ class SumEntries(LedgerWriter):
         Refusal ``roster`` for a second one, ``recovered`` where entries of the study may be missing.
         """
         with self._writing(now, _NOTHING_LEFT):
-            first = self._first(operator)
+            first = self._standing(operator, terms)
             self._require_open(first, terms)
             signed = self._chain.sums.roster((first, terms))
             if signed is None:
@@ -80,7 +80,7 @@ class SumEntries(LedgerWriter):
         ``set_up`` without one, ``answered`` where the stored answer is deleted.
         """
         with self._writing(now, _NOTHING_LEFT):
-            first = self._first(answer.operator)
+            first = self._standing(answer.operator, answer.terms)
             self._require_open(first, answer.terms)
             if self._chain.sums.roster((first, answer.terms)) is None:
                 raise Refusal("set_up", "this ledger holds no roster of the study; set it up first")
@@ -142,7 +142,7 @@ class SumEntries(LedgerWriter):
     ) -> KeptAnswer | None:
         """Look up what was answered for a slot; None where nothing was. Refusals as ``answer_slot``."""
         with self._reading() as chain:
-            first = self._first(operator)
+            first = self._standing(operator, terms)
             self._require_open(first, terms)
             before = chain.sums.answered((first, terms, account, round_number))
             return None if before is None else self._kept(before, label, survivors_text(survivors))
@@ -171,6 +171,17 @@ class SumEntries(LedgerWriter):
         if payload is None:
             raise Refusal("answered", "this slot was answered, and its bytes are deleted")
         return KeptAnswer(before, payload)
+
+    def _standing(self, operator: str, terms: str) -> str:
+        """Give an operator's first key; Refusal where its key is out of use, or a person declined these terms.
+
+        Within the write: the policy was asked before, minutes ago where a program was stopped or a model was checked,
+        and what a person takes back must count from the moment in which the ledger says so.
+        """
+        first = self._first(operator)
+        if self._chain.decision(terms, operator) == "declined":
+            raise Refusal("approval", f"terms {terms} were declined while this was being answered")
+        return first
 
     def _first(self, operator: str) -> str:
         first = self._chain.identify(operator)

@@ -2,14 +2,19 @@
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
 from tests.lock_holder import held_by_another
+from wardround.client.agent.agent import Agent
+from wardround.client.home.home import load_home
 from wardround.client.ledger.verify import export, verify
 from wardround.protocol.errors import LedgerError
 from wardround.protocol.wire.envelope import decode_answer
+from wardround.protocol.wire.signing import new_key
 from wardround.protocol.wire.wire import encode_release
 
 
@@ -74,6 +79,53 @@ def test_a_command_that_was_stopped_while_it_wrote_to_the_ledger_refuses_and_hol
         assert approved.clause(2) == "ledger"
     assert len(approved.entries("charged")) == 1
     approved.released(2)
+
+
+def take_back(hospital, kind):
+    """Decide in another process's ledger, as ``decline`` and ``operators revoke`` do."""
+    with closing(load_home(hospital.folder).open_ledger()) as ledger:
+        fields = {"operator": hospital.operator.public, "reason": "no", "person": "officer"}
+        if kind == "declined":
+            fields |= {"study": hospital.terms.study, "terms": hospital.terms.fingerprint}
+        ledger.decide(kind, datetime.now(UTC), **fields)
+
+
+@pytest.mark.parametrize(("kind", "clause"), [("declined", "approval"), ("revoked", "operators")])
+@pytest.mark.parametrize(("place", "charged"), [("_ready", 0), ("_admit", 1)])
+def test_what_a_person_takes_back_while_a_plan_is_answered_leaves_nothing(
+    approved, monkeypatch, kind, clause, place, charged
+):
+    """The policy is asked first; checking a model takes seconds, tables minutes, and a stopped agent any time."""
+    goes_on = getattr(Agent, place)
+
+    def after_a_while(agent, *arguments):
+        take_back(approved, kind)
+        return goes_on(agent, *arguments)
+
+    with monkeypatch.context() as slow:
+        slow.setattr(Agent, place, after_a_while)
+        assert approved.clause() == clause
+    assert len(approved.entries("charged")) == charged
+    assert approved.entries("released") == []
+    if kind == "declined":
+        approved.approve()
+        approved.released()
+        assert len(approved.entries("charged")) == 1  # what was charged is computed once more, for nothing
+
+
+def test_who_is_taken_out_of_the_policy_while_a_plan_is_answered_gets_nothing(approved, monkeypatch):
+    goes_on = Agent._admit
+
+    def after_a_while(agent, *arguments):
+        approved.write_policy(operators={"another": new_key().public})
+        return goes_on(agent, *arguments)
+
+    with monkeypatch.context() as slow:
+        slow.setattr(Agent, "_admit", after_a_while)
+        assert approved.clause() == "operators"
+    approved.write_policy()
+    approved.released()
+    assert len(approved.entries("charged")) == 1
 
 
 def test_an_altered_ledger_refuses(approved):
