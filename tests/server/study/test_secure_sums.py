@@ -9,6 +9,7 @@ import pytest
 from tests.server.algorithm.sums import SetUpMember
 from wardround.conf.proposal import Serving
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.secure_sum.exchange import MaskedIntegers, TakenShares
 from wardround.protocol.terms.secure_sum import SecureSumSettings
 from wardround.protocol.terms.settings import PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import RoundPlan
@@ -389,3 +390,62 @@ def test_without_a_spare_left_too_few_shares_stop_the_study_and_it_goes_on_later
         closes(study, state, hospitals)
     hospitals.away = {}
     assert closes(study, state, hospitals).made == 1
+
+
+def garbage(masked, earlier):
+    """What a lying hospital may put in the place of its masked release; its own seed and shares stay honest."""
+    rng = np.random.default_rng(7)
+    return {
+        "masks of its own": masked.masked + rng.integers(0, 2**64, len(masked.masked), np.uint64),
+        "a huge number": masked.masked + np.uint64(2**62),
+        "the least number": masked.masked + np.uint64(2**63),
+        "an older round's": earlier.masked,
+    }
+
+
+@pytest.mark.parametrize("lie", ["masks of its own", "a huge number", "the least number", "an older round's"])
+def test_a_liars_garbage_voids_a_sum_and_names_nobody_and_the_study_goes_on(study, hospitals, lie, capsys):
+    """No single release can be looked at: the norm of the sum is all that the server has, and rounds to spare."""
+    masked, sent = hospitals.masked, {}
+
+    def lying(plan):
+        answer = masked(plan)
+        found = MaskedIntegers.from_bytes(answer.body, len(NAMES), 6)
+        earlier = sent.setdefault(plan.hospital, found)
+        if (plan.hospital, plan.round) != ("west", 2):
+            return answer
+        other = replace(found, masked=garbage(found, earlier)[lie])
+        return replace(answer, body=other.to_bytes())
+
+    hospitals.masked = lying
+    state = rounds.init(study.terms)
+    while not rounds.finished(state, study.terms):
+        state = closes(study, state, hospitals)
+    assert (state.void, state.made, state.round) == ((2,), 2, 4)
+    assert np.isfinite(state.weights).all()
+    said = capsys.readouterr().err
+    assert "norm out of bound" in said
+    assert "norm out of bound by" not in said
+
+
+def test_an_older_release_as_it_was_signed_is_refused_by_name_and_the_sum_is_of_the_others(study, hospitals):
+    masked, sent = hospitals.masked, {}
+
+    def replaying(plan):
+        return sent.setdefault(plan.hospital, masked(plan)) if plan.hospital == "west" else masked(plan)
+
+    hospitals.masked = replaying
+    assert np.array_equal(summed(study, hospitals).total, total(*NAMES))
+    found = summed(study, hospitals, number=2)
+    assert np.array_equal(found.total, total("north", "south", "east"))
+    assert found.refused == {"west": "wrong round"}
+
+
+def test_a_hospital_that_blames_an_honest_one_at_set_up_is_named_beside_it(study, hospitals):
+    """Which of the two lies nobody can tell: the study does not begin, and nobody is charged."""
+    hospitals.members["west"].take = lambda body: TakenShares((1,)).to_bytes()
+    accused = sorted(NAMES)[0]
+    with pytest.raises(ConfigurationError) as told:
+        summed(study, hospitals)
+    assert "west" in str(told.value)
+    assert accused in str(told.value)
