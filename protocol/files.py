@@ -58,16 +58,16 @@ def write_new(path: Path, payload: bytes, mode: int) -> None:
         raise ConfigurationError(f"path={path}: cannot be written ({error.strerror})") from error
 
 
-def write_durably(path: Path, content: bytes, mode: int = 0o666) -> None:
+def write_durably(path: Path, content: bytes, mode: int = 0o666, *, whatever_umask: bool = False) -> None:
     """Put a file there whole and durably, in the place of what was there; OSError leaves that as it was.
 
     For one writer at a time: the next write removes the part that a crash left. Guarantee: nothing else is written
-    to, whatever stands in the part's place, a link or a pipe.
+    to, and of nothing else the mode is changed, whatever stands in the part's place, a link or a pipe.
     """
     part = path.with_name(path.name + ".part")
     try:
         part.unlink(missing_ok=True)
-        _fill(_begun(part, mode), content)
+        _fill(_begun(part, mode), content, mode if whatever_umask else None)
         part.replace(path)
     finally:
         with suppress(OSError):  # on a failing disk the first error is the one to tell
@@ -152,8 +152,10 @@ def _begun(part: Path, mode: int) -> int:
     return os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
 
 
-def _fill(handle: int, content: bytes) -> None:
+def _fill(handle: int, content: bytes, mode: int | None = None) -> None:
     with os.fdopen(handle, "wb") as file:
+        if mode is not None:
+            os.fchmod(handle, mode)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -5,7 +5,7 @@ import secrets
 from pathlib import Path
 
 from wardround.protocol.errors import WardroundError
-from wardround.protocol.files import part_in, settle
+from wardround.protocol.files import write_durably
 
 SUFFIX = ".choice"
 MOST_FILES = 20_000
@@ -24,11 +24,8 @@ def put(folder: Path, sealed: bytes) -> Path:
         if sum(1 for _ in os.scandir(folder)) >= MOST_FILES:
             raise SpoolError(f"spool={folder}: holds {MOST_FILES} files; let outreach inbound --page read it")
         path = folder / f"{secrets.token_hex(16)}{SUFFIX}"
-        with part_in(folder) as part:
-            part.write_bytes(sealed)
-            # Not by the mode at creation: the unit's umask leaves a group nothing.
-            part.chmod(_MODE)
-            settle(part, path)
+        # Whatever the umask is: the unit's leaves a group nothing.
+        write_durably(path, sealed, _MODE, whatever_umask=True)
     except OSError as error:
         raise SpoolError(f"spool={folder}: cannot be written ({error.strerror})") from error
     return path

@@ -43,7 +43,9 @@ def _export_file(
     content = _content(outbox, messages, outbox.now)
     digest, ids = digest_of(content), [one.id for one in proposals]
     try:
-        write_durably(_staged(outbox, digest), content, _MODE)
+        # Not by the umask: a unit's leaves the sender's group nothing. Nor by the file's name later on, in whose place
+        # whoever shares the folder could put a link to a key.
+        write_durably(_staged(outbox, digest), content, _MODE, whatever_umask=True)
     except OSError as error:
         raise ConfigurationError(
             f"recipient {outbox.recipient.name}: {_folder(outbox)} cannot be written ({error.strerror}); nothing left"
@@ -131,8 +133,6 @@ def _publish(
     outbox: Outbox, proposals: Sequence[OutreachProposal], digest: str, report: ExportReport
 ) -> None:
     try:
-        # Not by the mode at creation: a unit's umask leaves the sender's group nothing.
-        _staged(outbox, digest).chmod(_MODE)
         _staged(outbox, digest).replace(_folder(outbox) / _name(outbox, digest))
         sync_folder(_folder(outbox))
     except OSError as error:

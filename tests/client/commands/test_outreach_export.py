@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ from tests.client.outreach.decide.outreach_home import (
 )
 from tests.client.small_hospital import Hospital
 from tests.http_server import Quiet, serving
+from wardround.client.outreach.decide import files_out
 from wardround.client.outreach.decide.outbox import Outbox
 from wardround.client.outreach.journal.journal import open_journal
 
@@ -310,6 +312,35 @@ def staged(approved: Hospital, run_outreach: Run, monkeypatch: pytest.MonkeyPatc
         run_outreach(*TEXTS)
     assert states(approved) == {"exporting": 12}
     return approved
+
+
+def test_who_shares_the_folder_has_no_key_opened_by_a_link(
+    approved: Hospital, run_outreach: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was staged got its mode by its name: a link there made a key readable, by the group and for good."""
+    key, published = approved.folder / "keys/patients.key", files_out._publish
+
+    def exchanged(*given: Any) -> None:
+        [staged] = (approved.folder / "texts").glob(".outreach-*.staged")
+        staged.unlink()
+        staged.symlink_to(key)
+        published(*given)
+
+    monkeypatch.setattr(files_out, "_publish", exchanged)
+    run_outreach(*TEXTS)
+    assert key.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_senders_group_can_read_what_left_whatever_the_umask_is(
+    approved: Hospital, run_outreach: Run
+) -> None:
+    before = os.umask(0o077)
+    try:
+        assert run_outreach(*TEXTS)[1]["sent"] == 12
+    finally:
+        os.umask(before)
+    [left] = (approved.folder / "texts").iterdir()
+    assert left.stat().st_mode & 0o777 == 0o640
 
 
 def test_another_recipient_of_the_same_folder_loses_no_file_that_a_crash_kept_back(

@@ -159,7 +159,7 @@ def test_a_full_disk_leaves_nothing_half_written(
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("wardround.client.preferences.spool.settle", full)
+    monkeypatch.setattr("wardround.protocol.files.os.fsync", full)
     assert "Please call 555 0100" in browser.post(link(), {"stop": "all"}).text
     assert list(page.spool.iterdir()) == []
 
