@@ -257,6 +257,20 @@ def test_what_no_file_can_tell_is_told_by_every_operator_who_had_a_release(
     assert place.hospital.epsilon == spent
 
 
+def test_of_two_copies_of_a_home_that_both_run_one_goes_on(approved: Hospital, tmp_path: Path) -> None:
+    """What no file can tell either: before an operator holds a head, both answer, each with noise of its own."""
+    other = approved.copied_to(tmp_path / "restored")
+    first, second = approved.released(1).release, other.released(1).release
+    assert first.ledger_head != second.ledger_head
+    assert not np.array_equal(first.vector, second.vector)
+    # From then on an honest operator names what it heard: whoever lacks it is refused, and charges nothing.
+    spent = other.epsilon
+    assert other.clause(2, ledger_head=first.ledger_head) == "ledger_head"
+    assert other.epsilon == spent
+    approved.released(2, ledger_head=first.ledger_head)
+    other.stop()
+
+
 @pytest.mark.parametrize("lose", [_exchanged_in_place_with_its_head])
 def test_a_ledger_exchanged_while_it_is_open_answers_nobody(
     place: Place, lose: Callable[[Place], None]
