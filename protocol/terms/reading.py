@@ -7,6 +7,7 @@ from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, require
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
 from wardround.protocol.terms.query import QuerySettings
+from wardround.protocol.terms.request import TABLES, UPDATE
 from wardround.protocol.terms.secure_sum import SecureSumSettings
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Terms
@@ -68,3 +69,14 @@ def require_countable(terms: Terms) -> None:
         bounded.append(("evaluation.noise_multiplier", noise, NOISE_MULTIPLIERS))
     for key, value, (least, most) in bounded:
         require(least <= value <= most, key, value, f"must be from {least:g} to {most:g} in terms")
+    if terms.secure_sum is not None:
+        _require_sums(terms)
+
+
+def _require_sums(terms: Terms) -> None:
+    """Refuse terms of whose sums one has no grid: to hospitals that would be a fault, and to the operator silence."""
+    # The loudest has the most units of noise, and the quietest is what all clauses are asked about.
+    for multiplier in {terms.noise_multiplier, max(terms.round_noise_multipliers, default=0.0)} - {0.0}:
+        UPDATE.sum_noise_at(terms, multiplier)
+    if terms.evaluation is not None:
+        TABLES.sum_noise_at(terms, terms.evaluation.noise_multiplier)

@@ -76,6 +76,22 @@ def test_terms_travel_signed_and_have_one_spelling() -> None:
     assert terms_from_mapping(terms_to_mapping(terms())) == terms()
 
 
+@pytest.mark.parametrize("which", ["rounds", "one round", "tables"])
+def test_noise_that_no_sum_has_is_refused_with_its_terms(which: str) -> None:
+    """A hospital could ask no clause of them: it was late for ever, and said to nobody why."""
+    whole = terms(privacy=PrivacySettings(noise="secure", schedule="weighted"))
+    if which == "rounds":
+        each = tuple(4e7 * one for one in whole.round_noise_multipliers)
+        loud = replace(whole, noise_multiplier=min(each), round_noise_multipliers=each)
+    elif which == "one round":
+        loud = replace(whole, round_noise_multipliers=(*whole.round_noise_multipliers[:-1], 9e8))
+    else:
+        assert whole.evaluation is not None
+        loud = replace(whole, evaluation=replace(whole.evaluation, noise_multiplier=9e8))
+    with pytest.raises(ConfigurationError, match=r"^(variance of noise|clip units)="):
+        signed_terms_from_bytes(signed_terms_to_bytes(sign_terms(loud, KEY)))
+
+
 def test_local_studies_have_the_fingerprint_that_they_had() -> None:
     assert "secure_sum" not in terms_to_mapping(simulated_terms())
 
