@@ -9,6 +9,9 @@ import gc
 from asyncio import AbstractEventLoop
 
 PAUSE_SECONDS = 2.0  # after a line was lost; one collection stands for all lines lost meanwhile
+AT_ONCE_BYTES = (
+    2**23
+)  # of bodies that may still be in memory: a few of the largest, or many of a hundred hospitals'
 _waiting: set[AbstractEventLoop] = set()
 
 
@@ -25,6 +28,23 @@ def give_back_soon(loop: AbstractEventLoop) -> None:
     if loop not in _waiting:
         _waiting.add(loop)
         loop.call_later(PAUSE_SECONDS, _now, loop)
+
+
+class Bodies:
+    """Large bodies of requests that are over. Looking for cycles takes some 0.1 s: not after each of a hundred."""
+
+    def __init__(self) -> None:
+        """None was read yet."""
+        self._bytes = 0
+
+    def over(self, size: int, loop: AbstractEventLoop) -> None:
+        """Give memory back: at once after AT_ONCE_BYTES of bodies, else in PAUSE_SECONDS."""
+        self._bytes += size
+        if self._bytes < AT_ONCE_BYTES:
+            give_back_soon(loop)
+            return
+        self._bytes = 0
+        give_back()
 
 
 def _now(loop: AbstractEventLoop) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
-from wardround.pages.give_back import give_back
+from wardround.pages.give_back import Bodies
 from wardround.protocol.wire.envelope import LARGEST_REQUEST
 from wardround.server.network.line import OPERATOR
 from wardround.server.network.node_keys import NodeKeys
@@ -56,7 +56,7 @@ class Doorkeeper:
         """Wrap Flower's app. secret: what the operator's own processes send; look: what those send that only watch."""
         self._app, self._secret, self._look, self._keys = app, secret, look, keys
         self._largest = largest_body
-        self._places = Places(BODIES_AT_ONCE * largest_body)
+        self._places, self._bodies = Places(BODIES_AT_ONCE * largest_body), Bodies()
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         """Answer one request, or hand it on."""
@@ -108,7 +108,7 @@ class Doorkeeper:
             if size > SMALL_BODY:
                 # Flower's layers leave cycles around a request that they refuse, and its body in them: 65 MiB
                 # each, and too few objects for Python to look for them by itself.
-                give_back()
+                self._bodies.over(size, asyncio.get_running_loop())
 
 
 def _shows(headers: Mapping[bytes, bytes], secret: bytes) -> bool:

@@ -26,7 +26,7 @@ from wardround.server.network.line import Line, leave_room
 from wardround.server.network.listening import allow_files, listen
 from wardround.server.network.node_keys import NodeKeys
 from wardround.server.network.repeated_calls import RepeatedCalls, answer_repeats
-from wardround.server.network.spared_writes import spare_writes
+from wardround.server.network.spared_writes import spare_looks_at_runs, spare_writes
 
 KEPT_SECONDS = 25  # a line that nobody uses: longer than SuperNodes keep one, and below the 30 s of a NAT
 
@@ -66,6 +66,7 @@ def main() -> None:
     app = create_app(config, SuperLinkLifespan)
     beside = Path(config.database)
     hold(fleet_handlers, Laid(LaidRecord(beside.with_name("laid.sqlite"))))
+    spare_looks_at_runs(fleet_handlers, SqlLinkState)
     looks = HeldLooks()
     watch(runtime_handlers, looks)
     answer_repeats(runtime_handlers, sql_corestate, RepeatedCalls())

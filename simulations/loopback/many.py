@@ -232,8 +232,8 @@ def _reading(loopback: Loopback) -> Reading:
 
 def _require_running(loopback: Loopback) -> None:
     for name, process in loopback.processes.items():
-        if name != "study" and process.poll() is not None:
-            raise ConfigurationError(f"{name} ended: {loopback.log(name)[-2000:]}")
+        if name != "study" and (code := process.poll()) is not None:
+            raise ConfigurationError(f"{name} ended with {code}: {loopback.log(name)[-2000:]}")
 
 
 def superlink_of(loopback: Loopback) -> int:

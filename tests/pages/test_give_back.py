@@ -7,7 +7,7 @@ import weakref
 import pytest
 
 from wardround.pages import give_back as module
-from wardround.pages.give_back import give_back_soon
+from wardround.pages.give_back import AT_ONCE_BYTES, Bodies, give_back_soon
 
 
 class Cycle:
@@ -43,3 +43,19 @@ def test_cycles_go_soon_after_a_line_was_lost_and_one_collection_stands_for_many
 
     asyncio.run(storm())
     assert len(runs) == 2
+
+
+def test_small_bodies_share_a_collection_and_what_adds_up_to_a_large_one_has_it_at_once(monkeypatch):
+    runs, soon = [], []
+    monkeypatch.setattr(module, "give_back", lambda: runs.append(1))
+    monkeypatch.setattr(module, "give_back_soon", soon.append)
+    bodies, loop = Bodies(), object()
+    for _ in range(7):
+        bodies.over(AT_ONCE_BYTES // 8, loop)
+    assert (runs, soon) == ([], [loop] * 7)
+    bodies.over(AT_ONCE_BYTES // 8, loop)
+    assert runs == [1]
+    bodies.over(1, loop)
+    assert (runs, len(soon)) == ([1], 8)
+    bodies.over(10 * AT_ONCE_BYTES, loop)
+    assert runs == [1, 1]

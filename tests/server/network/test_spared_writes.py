@@ -1,8 +1,10 @@
 """Writes that Flower makes at every call: tasks expire all the same, and nothing else is left out."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from wardround.server.network.spared_writes import SECONDS, spare_writes
+from wardround.server.network.spared_writes import SECONDS, spare_looks_at_runs, spare_writes
 
 
 class State:
@@ -56,3 +58,30 @@ def test_bytes_are_not_counted(spared):
     state, _ = spared
     state().store_traffic(7, bytes_sent=1, bytes_recv=0)
     assert state.counts == 0
+
+
+def test_a_run_that_goes_on_is_looked_at_once_a_second_and_one_that_ended_each_time():
+    now, looked, ended = [100.0], [], set()
+
+    class Runs:
+        def finish_task(self, run):
+            ended.add(run)
+            return True
+
+    def check_abort(run, statuses, state):
+        looked.append(run)
+        return "Run is finished." if run in ended else None
+
+    handlers = SimpleNamespace(check_abort=check_abort)
+    spare_looks_at_runs(handlers, Runs, lambda: now[0])
+
+    def look(run, statuses=("finished",)):
+        before = len(looked)
+        return handlers.check_abort(run, list(statuses), None), len(looked) - before
+
+    assert [look(7), look(7), look(8), look(7, ("pending",))] == [(None, 1), (None, 0), (None, 1), (None, 1)]
+    now[0] += SECONDS
+    assert [look(8), look(8)] == [(None, 1), (None, 0)]
+    assert Runs().finish_task(7)
+    assert [look(7), look(7)] == [("Run is finished.", 1)] * 2, "at once, and each time"
+    assert [look(8), look(8)] == [(None, 1), (None, 0)]

@@ -109,7 +109,7 @@ def test_a_part_that_ended_is_told_and_not_waited_for(monkeypatch):
     gone = SimpleNamespace(poll=lambda: 1)
     running = SimpleNamespace(poll=lambda: None)
     loopback = SimpleNamespace(processes={"study": running, "hospitals": gone}, log=lambda name: "why")
-    with pytest.raises(many.ConfigurationError, match="hospitals ended: why"):
+    with pytest.raises(many.ConfigurationError, match="hospitals ended with 1: why"):
         many._require_running(loopback)
 
 
