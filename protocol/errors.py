@@ -4,7 +4,7 @@
     ├── ConfigurationError   a setting: unknown key, wrong type, out of range
     ├── ContractError        the feature contract contradicts itself or the model file
     ├── TableError           a hospital's table: missing file, column, wrong type
-    │   └── TableAway        the database does not answer now; asked again later it may
+    │   └── TableAway        what holds it does not answer now; asked again later it may
     ├── LedgerError          a ledger is missing, or was altered, shortened or put back
     ├── Refusal              a hospital says no; ``clause`` is all that may leave it
     ├── MessageError         bytes that arrived are not a plan or a release
@@ -50,7 +50,7 @@ class TableError(WardroundError):
 
 
 class TableAway(TableError):
-    """A database does not answer now: like a network fault, it says nothing about what the tables hold."""
+    """A database, or a volume, does not answer now: like a network fault, it tells nothing of what tables hold."""
 
 
 class LedgerError(WardroundError):

@@ -81,7 +81,7 @@ class Agent:
         """Answer one request; never raises, whatever the bytes are.
 
         A release leaves at whole multiples of its terms' delay; a refusal, which depends on terms, policy, ledger
-        and clock alone, at once. Without a reply (a database is away) the hospital is late: who asked asks again.
+        and clock alone, at once. Without a reply (tables are away) the hospital is late: who asked asks again.
         """
         try:
             asked = read_request(payload, self._current_policy(), self._ledger, self._now())
@@ -178,6 +178,7 @@ class Agent:
             self._stream,
             self._ready,
             self._note,
+            self._late,
             lambda terms: patients_known(self._home, terms.contract),
             self._home.sums(self._ledger),
         )
@@ -196,6 +197,10 @@ class Agent:
     def _note(self, plan: RoundPlan, fault: str) -> None:
         """Tell the hospital's people how a round was computed, in a file of theirs; the operator sees nothing of it."""
         self._home.round_log.note(plan, fault, self._now())
+
+    def _late(self, plan: RoundPlan, why: str) -> None:
+        """Tell them, too, that a round waits for tables that cannot be reached."""
+        self._home.round_log.note_late(plan, why, self._now())
 
     def _ready(self, terms: Terms) -> None:
         """Before anything is charged: refuse a model that is not the terms', or whose clipping is not the patients'.

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from wardround.client.cohort import Cohort
+from wardround.client.connectors.reached import require_reached
 from wardround.client.connectors.source import TableSource, read_tables
 from wardround.client.connectors.timestamps import next_midnight
 from wardround.client.features import encode
 from wardround.client.gate.admit import admit
 from wardround.client.gate.consent import next_change
 from wardround.protocol.contract.contract import Contract
+from wardround.protocol.errors import TableAway
 
 logger = logging.getLogger("wardround.hospital")
 
@@ -62,11 +64,21 @@ class WarmFeatures:
         stamp = stamp_of(self._source)
         if self._kept is None or not self._kept.stands(contract, stamp, now):
             self._kept = None  # two states at once would double the memory
-            made = self._make(contract, now, stamp)
+            made = self._made(contract, now, stamp)
             if not stamp or not _settled(stamp):
                 return made.cohorts[account]
             self._kept = made
         return self._kept.cohorts[account]
+
+    def _made(self, contract: Contract, now: datetime, stamp: Stamp) -> _Kept:
+        """Read and encode; whatever goes wrong with files of a volume that is away is TableAway."""
+        try:
+            return self._make(contract, now, stamp)
+        except TableAway:
+            raise
+        except Exception:
+            require_reached(self._source)
+            raise
 
     def _make(self, contract: Contract, now: datetime, stamp: Stamp) -> _Kept:
         tables = read_tables(self._source, contract)

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-STUDY, NOISE_ALONE, EXPORT_STALE, BUDGET = "study_to_approve", "noise_alone", "export_stale", "budget"
+STUDY, NOISE_ALONE, TABLES_AWAY = "study_to_approve", "noise_alone", "tables_away"
+EXPORT_STALE, BUDGET = "export_stale", "budget"
 OPT_OUTS, OPT_OUTS_GONE, PREFERENCES = "opt_outs", "opt_outs_gone", "preferences"
 CONTENT, RECALLED = "content", "recalled"
 AGENT, LEDGER, HOME, DISK, CLOCK = "agent", "ledger", "home", "disk", "clock"
@@ -14,6 +15,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
     {
         STUDY: "a study waits for a person's decision",
         NOISE_ALONE: "tables could not be used, and noise alone was sent (and charged)",
+        TABLES_AWAY: "a round waits for tables that cannot be reached",
         EXPORT_STALE: "an export is older than the policy allows",
         BUDGET: "80 % of a privacy budget is spent, or all of it",
         OPT_OUTS: "more complaints or opt-outs than usual for the messages sent",

@@ -21,7 +21,7 @@ from wardround.client.checks.sums import contradictions
 from wardround.client.connectors.panic import panics_are_faults
 from wardround.client.connectors.withdrawals import PAGE_STOP
 from wardround.client.home.home import Home
-from wardround.client.home.round_log import noise_alone
+from wardround.client.home.round_log import noise_alone, tables_away
 from wardround.client.home.terms_folder import kept_terms
 from wardround.client.ledger.clock import FIRST, clock_fault
 from wardround.client.ledger.entries import Entry
@@ -38,6 +38,8 @@ from wardround.protocol.wire.signed_terms import SignedTerms
 
 STOPPED_SECONDS = 120.0
 """How long the agent must have been down: it is restarted, and comes back by itself."""
+AWAY_SECONDS = 600.0
+"""How long a round must have waited for tables: a database is restarted, and comes back by itself."""
 SHARES = (1.0, 0.8)
 """Of a cap: each is told once, the larger one alone where both are reached."""
 OLD_NOISE = timedelta(days=30)
@@ -45,6 +47,7 @@ _OF_LEDGER = frozenset({events.STUDY, events.BUDGET, events.CLOCK, events.SERVER
 """Events that are read off the ledger."""
 _DATED = (
     events.NOISE_ALONE,
+    events.TABLES_AWAY,
     events.CERTIFICATE,
     events.STUDY,
     events.PREFERENCES,
@@ -100,6 +103,7 @@ def _to_decide(home: Home, ledger: SqliteLedger, now: datetime) -> list[Alert]:
 def _dated(home: Home, now: datetime) -> list[Alert]:
     return [
         *_guarded(events.NOISE_ALONE, "rounds", lambda: _noise(home, now)),
+        *_guarded(events.TABLES_AWAY, "rounds", lambda: _tables_away(home, now)),
         *_guarded(events.CERTIFICATE, "certificates", lambda: _certificates(home, now)),
         *_guarded(events.PREFERENCES, "spool", lambda: _preferences(home, now)),
         *_guarded(events.TIMER, "timers", lambda: timed_alerts(home.folder, events.TIMER, now)),
@@ -170,6 +174,19 @@ def _noise(home: Home, now: datetime) -> Iterator[Alert]:
                 text=f"study {one.study}, {account} patients: the tables could not be used since "
                 f"{one.since:%Y-%m-%d %H:%M} UTC; noise alone was sent, and charged",
                 remedy=f"{_DOCTOR}; fix it, then try it with rehearse",
+            )
+
+
+def _tables_away(home: Home, now: datetime) -> Iterator[Alert]:
+    for one in tables_away(home.round_log.read()):
+        if now - one.since < OLD_NOISE:
+            yield Alert(
+                event=events.TABLES_AWAY,
+                subject=f"{one.study} {one.account} since {one.since:%Y-%m-%dT%H:%M}",
+                text=f"study {one.study}, {one.account.replace('_', '-')} patients: the tables cannot be reached "
+                f"since {one.since:%Y-%m-%d %H:%M} UTC; nothing was sent, and the round waits",
+                remedy=_DOCTOR,
+                after_seconds=AWAY_SECONDS,
             )
 
 

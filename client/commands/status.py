@@ -8,13 +8,14 @@ from wardround.client.agent.door_state import is_listening
 from wardround.client.checks.budget import SpentOfCap, budget
 from wardround.client.checks.releases import other_releases
 from wardround.client.checks.rounds import describe as describe_noise
+from wardround.client.checks.rounds import describe_away
 from wardround.client.checks.sums import contradictions
 from wardround.client.commands.bounded_ages import bounded_ages
 from wardround.client.commands.ledger import describe
 from wardround.client.commands.open_home import open_home
 from wardround.client.commands.standing import content_lines, faults_now, next_round
 from wardround.client.commands.terminal import bar, say, table
-from wardround.client.home.round_log import noise_alone
+from wardround.client.home.round_log import noise_alone, tables_away
 from wardround.client.ledger.entries import Entry
 from wardround.protocol.text.numerals import small_number
 from wardround.protocol.text.say import say_json
@@ -42,7 +43,8 @@ def run(options: Namespace) -> None:
             "content": content_lines(opened),
         }
         ages = bounded_ages(opened)
-        noise = noise_alone(opened.home.round_log.read())
+        rounds = opened.home.round_log.read()
+        noise, away = noise_alone(rounds), tables_away(rounds)
         spent = budget(opened.ledger, opened.policy, entries)
         next_rounds = [
             next_round(opened, signed) for signed in opened.known() if opened.decision(signed) == "approved"
@@ -56,6 +58,7 @@ def run(options: Namespace) -> None:
             "next": next_rounds,
             "pending": pending,
             "noise_alone": plain,
+            "tables_away": [{**asdict(one), "since": one.since.isoformat()} for one in away],
             "last": releases,
             "exports": ages,
         }
@@ -69,6 +72,8 @@ def run(options: Namespace) -> None:
             say(f"Content: {line}.")
         for one in noise:
             say(f"NOISE ALONE: {describe_noise(one)}. Fix this, then try it with rehearse.")
+        for waiting in away:
+            say(f"TABLES AWAY: {describe_away(waiting)}.")
 
 
 def _show(

@@ -7,12 +7,13 @@ from wardround.client.agent.door_state import is_listening
 from wardround.client.checks.budget import budget
 from wardround.client.checks.releases import other_releases
 from wardround.client.checks.rounds import describe as describe_noise
+from wardround.client.checks.rounds import describe_away
 from wardround.client.checks.sums import contradictions
 from wardround.client.commands.bounded_ages import bounded_ages
 from wardround.client.commands.ledger import describe
 from wardround.client.commands.open_home import OpenHome
 from wardround.client.commands.standing import content_lines, faults_now, next_round
-from wardround.client.home.round_log import noise_alone
+from wardround.client.home.round_log import noise_alone, tables_away
 from wardround.client.ledger.entries import Entry
 
 LAST, PAGE = 6, 50
@@ -58,11 +59,13 @@ def _named(opened: OpenHome, signed: Any) -> dict[str, str]:
 def _wrong(opened: OpenHome, entries: list[Entry]) -> list[str]:
     """Say all that a person should look at, what is worst first."""
     others = list(other_releases(opened.home, opened.policy, opened.ledger))
+    rounds = opened.home.round_log.read()
     return [
         *contradictions(opened.ledger, opened.policy),
         *(line for line, understood in others if not understood),
         *faults_now(opened, entries),
-        *(describe_noise(one) for one in noise_alone(opened.home.round_log.read())),
+        *(describe_noise(one) for one in noise_alone(rounds)),
+        *(describe_away(one) for one in tables_away(rounds)),
         *(f"Export of {row['table']}: {row['text']}" for row in bounded_ages(opened) if row["too_old"]),
         *content_lines(opened),
     ]

@@ -1,6 +1,7 @@
 """How each round was computed, for the hospital's own people: from the tables, or as noise alone, and why.
 
-    HOME/rounds.jsonl   one line of JSON per computed round: time, study, account, round, fault ("" for none)
+    HOME/rounds.jsonl   one line of JSON per computed round: time, study, account, round, fault ("" for none); and one,
+                        with "late": true, where a round began to wait for tables that could not be reached
 
 Nothing of it leaves. It stands beside the ledger and not in it: what tables hold is in no entry, head or export. A line
 is written before the release is stored, with or without a fault and of one length, so that neither a kill nor
@@ -30,13 +31,28 @@ _LONGEST_FAULT = 400
 
 @dataclass(frozen=True, kw_only=True)
 class ComputedRound:
-    """One line. fault: why noise alone was sent, without any patient's value; empty where the tables were used."""
+    """One line. fault: why noise alone was sent, without any patient's value; empty where the tables were used.
+
+    late: nothing was computed yet, and ``fault`` says why the tables could not be reached.
+    """
 
     time: datetime
     study: str
     account: str
     round: int
     fault: str
+    late: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TablesAway:
+    """A round of one study and account that waits for tables, and since when."""
+
+    study: str
+    account: str
+    round: int
+    since: datetime
+    why: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +77,17 @@ class RoundLog:
 
     def note(self, plan: RoundPlan, fault: str, now: datetime) -> None:
         """Write a line durably; a disk that takes none changes no answer, and is logged."""
+        self._write(_line(plan, fault, now))
+
+    def note_late(self, plan: RoundPlan, why: str, now: datetime) -> None:
+        """Write a line where this account of a study did not wait for its tables already: it asks again and again."""
+        waiting = {(one.study, one.account) for one in tables_away(self.read())}
+        if (visible(plan.study, 64), plan.account) not in waiting:
+            self._write(_line(plan, why, now, late=True))
+
+    def _write(self, line: bytes) -> None:
         try:
-            self._append(_line(plan, fault, now))
+            self._append(line)
         except (OSError, WardroundError) as error:
             logger.warning("%s cannot be written (%s)", self._path.name, type(error).__name__)
 
@@ -93,11 +118,19 @@ class RoundLog:
         return [one for line in content.split(b"\n") for one in _parsed(line)]
 
 
+def tables_away(lines: Sequence[ComputedRound]) -> list[TablesAway]:
+    """Give the studies and accounts whose last round waits for tables that could not be reached."""
+    return [
+        TablesAway(study=study, account=account, round=own[-1].round, since=own[-1].time, why=own[-1].fault)
+        for (study, account), own in _by_account(lines)
+        if own[-1].late
+    ]
+
+
 def noise_alone(lines: Sequence[ComputedRound]) -> list[NoiseAlone]:
     """Give the faults that stand: of each study and account whose last computed round was noise alone."""
     found = []
-    for study, account in dict.fromkeys((one.study, one.account) for one in lines):
-        own = [one for one in lines if (one.study, one.account) == (study, account)]
+    for (study, account), own in _by_account([one for one in lines if not one.late]):
         run = list(takewhile(lambda one: one.fault, reversed(own)))
         if run:
             last, first = run[0], run[-1]
@@ -115,7 +148,12 @@ def noise_alone(lines: Sequence[ComputedRound]) -> list[NoiseAlone]:
     return found
 
 
-def _line(plan: RoundPlan, fault: str, now: datetime) -> bytes:
+def _by_account(lines: Sequence[ComputedRound]) -> Iterator[tuple[tuple[str, str], list[ComputedRound]]]:
+    for key in dict.fromkeys((one.study, one.account) for one in lines):
+        yield key, [one for one in lines if (one.study, one.account) == key]
+
+
+def _line(plan: RoundPlan, fault: str, now: datetime, *, late: bool = False) -> bytes:
     plain = {
         "time": now.astimezone(UTC).isoformat(timespec="seconds"),
         "study": visible(plan.study, 64),
@@ -123,6 +161,8 @@ def _line(plan: RoundPlan, fault: str, now: datetime) -> bytes:
         "round": plan.round,
         # ASCII, so that characters are bytes and every line has the same length.
         "fault": visible(fault, _LONGEST_FAULT).encode("ascii", "replace").decode("ascii"),
+        # An earlier release passes over such a line, and reads all others.
+        **({"late": True} if late else {}),
     }
     # A line begins anew: the one before may have been cut by a crash.
     return b"\n" + json.dumps(plain).encode()[: LINE_BYTES - 2].ljust(LINE_BYTES - 2) + b"\n"
@@ -132,7 +172,7 @@ def _parsed(line: bytes) -> Iterator[ComputedRound]:
     try:
         plain = read_json(line, LINE_BYTES)
         one = ComputedRound(**{**plain, "time": datetime.fromisoformat(plain["time"])})
-        texts = is_name(one.study) and isinstance(one.fault, str)
+        texts = is_name(one.study) and isinstance(one.fault, str) and type(one.late) is bool
         if texts and one.account in ACCOUNTS and type(one.round) is int and one.time.tzinfo is not None:
             yield one
     except (ValueError, TypeError, KeyError):

@@ -46,7 +46,7 @@ def participate(
 
     Guarantees: nothing is computed before its charge is durable (rule 3); a repeat returns the stored
     bytes and costs nothing (rule 4); after the charge nothing in the tables decides whether a reply
-    comes (rule 2). test_participate.py holds each. Raises TableAway where a database does not answer, and
+    comes (rule 2). test_participate.py holds each. Raises TableAway where tables cannot be reached, and
     ValueError for plans of several rounds, which may ask for different things.
     """
     return answer_plans(UPDATE, plans, wards, terms, operator, admit, partial(_update, memory_bytes))
@@ -121,8 +121,10 @@ def _computed(
     try:
         with panics_are_faults():
             computed = vectors(admit(wards, terms))
-    except TableAway:
-        raise  # late, and charged: the same plan computes once more when the database is back
+    except TableAway as error:
+        for ward, plan in zip(wards, plans, strict=True):
+            ward.late(plan, str(error))
+        raise  # late, and charged: the same plan computes once more when the tables can be reached
     except Exception as error:
         # A researcher wants the fault itself; noise in its place would pass for a result.
         if terms.simulation:

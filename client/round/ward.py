@@ -27,8 +27,8 @@ def _known_in_one_way(terms: Terms) -> None:
     """Say nothing of how patients are known: in a simulation that never changes."""
 
 
-def _note_nothing(plan: RoundPlan, fault: str) -> None:
-    """Keep no record of how a round was computed."""
+def _note_nothing(plan: RoundPlan, why: str) -> None:
+    """Keep no record of how a round was computed, or why it was not."""
 
 
 class RoundSums(Protocol):
@@ -43,7 +43,8 @@ class Ward:
     """One hospital as a round sees it: its limits, its record, its clock, and its own randomness.
 
     ready: asked about terms that the policy permits, before anything is charged; raises Refusal. note: told of each
-    round that was computed, before its release is stored: of what fault noise alone was sent, empty for none.
+    round that was computed, before its release is stored: of what fault noise alone was sent, empty for none. late:
+    told of each that was not computed, since the tables could not be reached.
     known_by: who is one patient under these terms, for the ledger. sums: its part in secure sums; None in a simulation.
     """
 
@@ -54,6 +55,7 @@ class Ward:
     stream: Callable[[RoundPlan], Keystream]
     ready: Callable[[Terms], None] = _always_ready
     note: Callable[[RoundPlan, str], None] = _note_nothing
+    late: Callable[[RoundPlan, str], None] = _note_nothing
     known_by: Callable[[Terms], KnownBy | None] = _known_in_one_way
     sums: RoundSums | None = None
 

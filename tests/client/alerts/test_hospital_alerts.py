@@ -133,6 +133,21 @@ def test_noise_alone_that_is_over_is_no_alert(sound) -> None:
     assert stands(sound) == {}
 
 
+def test_a_round_that_waits_for_its_tables_is_told_until_it_is_computed(sound) -> None:
+    sound.approve()
+    messages = sound.folder / "messages.csv"
+    messages.rename(sound.folder / "kept.csv")
+    messages.symlink_to("/proc/self/mem")  # every read fails, as in a shared folder that is away
+    assert sound.agent.answer(sound.request(1)).payload is None
+    (away,) = standing.local(load_home(sound.folder), NOW)
+    assert (away.event, away.after_seconds) == ("tables_away", 600.0)
+    assert "study tea, training patients: the tables cannot be reached since " in away.text
+    messages.unlink()
+    (sound.folder / "kept.csv").rename(messages)
+    sound.released()
+    assert stands(sound) == {}
+
+
 @pytest.mark.parametrize(("cap", "said"), [(1.0, None), (0.1, "80% is spent"), (0.085, "all of it is spent")])
 def test_a_budget_is_told_at_four_fifths_and_at_its_end(sound, cap: float, said: str | None) -> None:
     sound.approve()
@@ -173,6 +188,7 @@ def test_a_wrong_clock_ends_no_certificate_and_no_study(sound, days: int) -> Non
         "certificate",
         "study_to_approve",
         "noise_alone",
+        "tables_away",
         "preferences",
         "timer",
         "account",
