@@ -2,10 +2,12 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.say import say, say_json
 from wardround.protocol.text.text import checked_name, visible
+from wardround.server.dashboard.accounts import operator_accounts
 from wardround.server.network.superlink import is_listening
 from wardround.server.store.operator_home import SETTINGS, load_operator_home
 from wardround.server.store.restore import Restored, restore
@@ -22,24 +24,38 @@ def run(options: Namespace) -> None:
             raise ConfigurationError(f"home={options.home}: its server is up; stop it first")
     asked = {name: _round(text, name) for name, text in _pairs("--asked", options.asked).items()}
     found = restore(options.home.absolute(), options.file, _pairs("--head", options.head), asked)
+    let_in = _let_in(options.home)
     if options.json:
         say_json(
             {
                 "made": found.backup.made,
                 "hospitals": list(found.hospitals),
                 "unfinished": list(found.unfinished),
+                "accounts": let_in,
                 "aside": str(found.aside) if found.aside else None,
             }
         )
         return
-    say(*_lines(found))
+    say(*_lines(found, let_in))
 
 
-def _lines(found: Restored) -> list[str]:
+def _let_in(home: Path) -> list[str]:
+    try:
+        return [one.name for one in operator_accounts(home).all().values() if not one.disabled]
+    except ConfigurationError:
+        return []  # nobody can log in by a file that does not read, and the pages say what is wrong with it
+
+
+def _lines(found: Restored, let_in: Sequence[str]) -> list[str]:
     lines = [
         f"restored, as of {found.backup.made}",
         f"enrolled: {', '.join(found.hospitals) or 'nobody'}. Revoke again whom you revoked since then, before `up`.",
     ]
+    if let_in:
+        lines += [
+            f"can log in to the pages, by the passwords of then: {', '.join(let_in)}. Disable again whom you "
+            "disabled since then: wardround-serve dashboard account disable NAME"
+        ]
     lines += [f"study {name}: wardround-serve resume --study {name}" for name in found.unfinished]
     lines += [f"what was here before is in {found.aside}"] if found.aside else []
     return lines

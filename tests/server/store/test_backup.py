@@ -30,6 +30,7 @@ from wardround.protocol.wire.signed_terms import save_terms, sign_terms
 from wardround.protocol.wire.signing import new_key
 from wardround.server.algorithm import rounds
 from wardround.server.commands import up
+from wardround.server.dashboard.accounts import ROLES, operator_accounts
 from wardround.server.main import main
 from wardround.server.network.superlink import is_listening, reconcile_nodes
 from wardround.server.store import backup as copies
@@ -400,6 +401,26 @@ def test_the_superlinks_databases_are_copied_as_of_one_moment_while_they_are_wri
             assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         copy.close()
         assert rows == list(range(len(rows)))
+
+
+def test_who_was_shut_out_of_the_pages_after_the_backup_is_named_by_restore(
+    kept, tmp_path, monkeypatch, capsys
+):
+    """The account is open again, by the password of then: whoever restores must know."""
+    home, _, _, file = kept
+    accounts = operator_accounts(home.folder)
+    for name in ("ann", "bob"):
+        accounts.add(name, name.title(), ROLES, "four white horses swim")
+    accounts.set_disabled("bob", True)
+    copies.back_up(home, file, NOW)
+    accounts.set_disabled("ann", True)
+    words = ["restore", str(file), "--home", str(home.folder), "--asked", "tea=4"]
+    monkeypatch.setattr(sys, "argv", ["wardround-serve", *words])
+    assert main() == 0
+    assert "can log in to the pages, by the passwords of then: ann. Disable again" in capsys.readouterr().out
+    assert operator_accounts(home.folder).find("ann", "four white horses swim") is not None
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accounts"] == ["ann"]
 
 
 def test_the_commands_say_what_they_did_and_their_faults_end_with_2(kept, tmp_path, monkeypatch, capsys):
