@@ -50,11 +50,13 @@ class Heard:
 class Addressees:
     """Who has an address, and who got a message. by_address: bare address → identifiers; by_message: id → identifier.
 
-    channels: of a message. known: of identifiers as rows have them, those that mean somebody here.
+    went_to: the bare addresses to which a message may have gone, of a telephone or a mailbox. channels: of a message.
+    known: of identifiers as rows have them, those that mean somebody here.
     """
 
     by_address: Mapping[str, tuple[str, ...]] = field(repr=False)
     by_message: Mapping[str, str] = field(repr=False)
+    went_to: Mapping[str, tuple[str, ...]] = field(repr=False)
     channels: Mapping[str, str] = field(repr=False)
     known: frozenset[str] = field(repr=False)
 
@@ -63,6 +65,10 @@ class Addressees:
         found = [row.patient] if row.patient else []
         if row.message in self.by_message:
             found.append(self.by_message[row.message])
+        if row.kind in (REPLY, COMPLAINT):
+            # It came from where the message went, and means all who are reached there: a second record of one person,
+            # whose telephone would go on getting messages.
+            found += [one for place in self.went_to.get(row.message, ()) for one in self.by_address[place]]
         found += self.by_address.get(bare_address(row.address), ())
         return tuple(dict.fromkeys(found))
 

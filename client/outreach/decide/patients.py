@@ -10,6 +10,7 @@ from wardround.client.gate.consent_match import whom_texts_mean
 from wardround.client.outreach.decide.inbound import Addressees, bare_address
 from wardround.client.outreach.journal.records import OutreachProposal
 from wardround.client.outreach.journal.tokens import tokens
+from wardround.client.outreach.permission.rules import READ_BY_OTHERS
 from wardround.client.outreach.tables import read_outreach
 
 
@@ -35,13 +36,23 @@ def addressees(
 ) -> Addressees:
     """Give who has which address, and who got which message. messages: proposals by message id; named: identifiers."""
     by_address: dict[str, list[str]] = {}
-    for patient, address in reached(source).select("patient", "address").unique().sort("patient").iter_rows():
-        by_address.setdefault(bare_address(address), []).append(patient)
-    by_address.pop("", None)
+    of_patient: dict[tuple[str, str], list[str]] = {}
+    for patient, channel, address in (
+        reached(source).unique().sort("patient", "channel", "address").iter_rows()
+    ):
+        bare = bare_address(address)
+        if bare and patient not in by_address.setdefault(bare, []):
+            by_address[bare].append(patient)
+        if bare and channel in READ_BY_OTHERS:
+            of_patient.setdefault((patient, channel), []).append(bare)
     known = {one: proposal for one, proposal in messages.items() if proposal.token in patients}
     return Addressees(
         by_address={address: tuple(names) for address, names in by_address.items()},
         by_message={one: patients[proposal.token] for one, proposal in known.items()},
+        went_to={
+            one: tuple(of_patient.get((patients[proposal.token], proposal.channel), ()))
+            for one, proposal in known.items()
+        },
         channels={one: proposal.channel for one, proposal in known.items()},
         known=_meaning_somebody(named, patients, source.place("messages").patient.form),
     )

@@ -127,6 +127,21 @@ def test_everybody_who_has_an_address_is_meant_by_it(outreach: Hospital, run_out
     assert {one[0] for one in standing(outreach)} == {"P-1", "P-2"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "meant"), [("reply", {"P-1", "P-2"}), ("complaint", {"P-1", "P-2"}), ("bounce", {"P-1"})]
+)
+def test_a_reply_to_a_message_means_everybody_who_is_reached_where_it_went(
+    kind: str, meant: set[str], outreach: Hospital, run_outreach: Run
+) -> None:
+    """A person with two records answered stop to one of them, and the same telephone got the other's messages."""
+    path = outreach.folder / "addresses.csv"
+    path.write_text(path.read_text() + "P-2,sms,001 555 010 0001,2024-01-01\n")
+    with open_journal(outreach.folder) as journal:
+        message = leaf(next(iter(journal.proposals(ids=[1]))))
+    assert run_outreach("inbound", written(outreach.folder, f"{kind},,,{message},,stop,,"))[0] == 0
+    assert {one[0] for one in standing(outreach)} == meant
+
+
 def test_a_call_is_kept_with_its_person_and_lifted_by_one(outreach: Hospital, run_outreach: Run) -> None:
     code, said, _ = run_outreach("inbound", "--patient", "p 1", *GRACE)
     assert (code, said["patients"]) == (0, 1)  # however it is spelt
