@@ -49,20 +49,22 @@ def read_fields(
     places: columns of each field, the intercept first, whose factor stays. prior: τ²K [width, width], block-diagonal
     by field, with every factor at 1. fisher: H. seen: y [width]. noise: H/n + s²I. Of the order of width³ operations.
     """
-    blocks = [prior[place, place] for place in places]
-    pulled = np.empty_like(fisher)  # H P, P the prior under these factors
-    for place, block, factor in zip(places, blocks, factors, strict=True):
-        pulled[:, place] = fisher[:, place] @ (factor * block)
+    sizes = [place.stop - place.start for place in places]
+    roots = [np.linalg.cholesky(prior[place, place]) for place in places]
+    spread = np.sqrt(factors)
+    pulled = np.empty_like(fisher)  # H B, B Bᵀ the prior under these factors
+    for place, root, size in zip(places, roots, spread, strict=True):
+        pulled[:, place] = fisher[:, place] @ (size * root)
     # Positive definite by s² alone, so that no eigenvalues are needed.
-    root = cho_factor(pulled @ fisher + noise, lower=True, check_finite=False)
-    solved = cho_solve(root, seen, check_finite=False)
-    told = solve_triangular(root[0], fisher, lower=True, check_finite=False)
-    energies, determined = np.empty((2, len(places)))
-    along = fisher @ solved
-    for index, (place, block, factor) in enumerate(zip(places, blocks, factors, strict=True)):
-        energies[index] = factor**2 * (along[place] @ block @ along[place])
-        determined[index] = factor * np.sum(block * (told[:, place].T @ told[:, place]))
-    return -pulled.T @ solved, _stepped(energies, determined)
+    covariance = cho_factor(pulled @ pulled.T + noise, lower=True, overwrite_a=True, check_finite=False)
+    along = pulled.T @ cho_solve(covariance, seen, check_finite=False)
+    told = solve_triangular(covariance[0], pulled, lower=True, check_finite=False)
+    starts = np.cumsum([0, *sizes[:-1]])
+    # A factor's prior is in B already: once of the two in E_f, and all of it in γ_f.
+    energies = factors * np.add.reduceat(np.square(along), starts)
+    determined = np.add.reduceat(np.einsum("ij,ij->j", told, told), starts)
+    mean = [size * root @ along[place] for place, root, size in zip(places, roots, spread, strict=True)]
+    return -np.concatenate(mean), _stepped(energies, determined)
 
 
 def _stepped(energies: Floats, determined: Floats) -> Floats:

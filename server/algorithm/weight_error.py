@@ -23,6 +23,7 @@ refuses two thirds of the error as well as three halves.
 """
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from wardround.protocol.arrays import Floats
 from wardround.protocol.model.model import column_scale
@@ -31,7 +32,9 @@ from wardround.server.algorithm.aggregate import noise_gain
 from wardround.server.algorithm.newton import (
     Gain,
     averaged_noise_stddev,
+    cached_fisher,
     cached_gain,
+    noise_covariance,
     scaled_prior,
 )
 from wardround.server.algorithm.optimize import OptimizerState, row_noise_stddev
@@ -53,21 +56,30 @@ def noise_factor(terms: Terms, state: OptimizerState) -> Floats | None:
 
 def posterior_factor(terms: Terms, state: OptimizerState) -> Floats | None:
     """Give A of the effects' whole posterior covariance P = A Aᵀ: float64 [width, width]; None as above."""
-    if (gain := _gain(terms, state)) is None:
+    if not _stated(terms, state):
         return None
+    fisher = cached_fisher(terms, state.mean_row, row_noise_stddev(state, terms))
     stddev = averaged_noise_stddev(terms, noise_gain(terms), state.steps)
-    prior = scaled_prior(terms.contract, state.factors)
-    # F H τ²K = τ²K H V (Λ + s²I)⁻¹ Vᵀ H τ²K: symmetric, and outward is τ²K H V.
-    covariance = prior - gain.outward / (gain.strength + stddev**2) @ gain.outward.T
-    values, vectors = np.linalg.eigh(covariance)
-    return np.asarray(_scale(terms)[:, None] * vectors * np.sqrt(np.maximum(values, 0.0)))
+    noise = np.linalg.cholesky(noise_covariance(terms, fisher, stddev))
+    # P = B (1 + Bᵀ H N⁻¹ H B)⁻¹ Bᵀ, N the noise's covariance and τ²K = B Bᵀ (Woodbury): no eigenvalues, and no
+    # difference of which rounding could leave less than 0.
+    root = np.linalg.cholesky(scaled_prior(terms.contract, state.factors))
+    told = solve_triangular(noise, fisher @ root, lower=True, check_finite=False)
+    precision = told.T @ told
+    precision[np.diag_indices_from(precision)] += 1.0
+    factor = solve_triangular(np.linalg.cholesky(precision), root.T, lower=True, check_finite=False).T
+    return np.asarray(_scale(terms)[:, None] * factor)
 
 
 def _gain(terms: Terms, state: OptimizerState) -> Gain | None:
-    known = terms.training.optimizer == "newton" and terms.model.structure.convex
-    if not known or not state.row_count or not state.steps:
+    if not _stated(terms, state):
         return None
     return cached_gain(terms, state.mean_row, row_noise_stddev(state, terms), state.factors)
+
+
+def _stated(terms: Terms, state: OptimizerState) -> bool:
+    known = terms.training.optimizer == "newton" and terms.model.structure.convex
+    return bool(known and state.row_count and state.steps)
 
 
 def _scale(terms: Terms) -> Floats:

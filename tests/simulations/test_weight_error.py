@@ -8,6 +8,9 @@ import pytest
 from wardround.client.outreach.reasons import shared_effects
 from wardround.conf.composed import compose_study
 from wardround.protocol.model.model import column_scale
+from wardround.server.algorithm.aggregate import noise_gain
+from wardround.server.algorithm.newton import averaged_noise_stddev, cached_gain, scaled_prior
+from wardround.server.algorithm.optimize import row_noise_stddev
 from wardround.server.algorithm.rounds import reported_weights
 from wardround.server.algorithm.weight_error import noise_factor, posterior_factor
 from wardround.simulations.federation.federation import load_federation
@@ -63,6 +66,19 @@ def test_the_whole_error_is_the_prior_where_noise_says_nothing_and_no_less_than_
     scale = column_scale(terms.model, terms.contract.layout)[0]
     share = np.sqrt(np.square(noisy).sum(axis=1)) / (0.7 * scale)
     assert 0.95 < np.median(share[1:]) <= 1 + 1e-9
+
+
+def test_the_whole_error_is_what_the_gain_leaves_of_the_prior():
+    """P = τ²K − F H τ²K, with F by eigenvalues, as ``newton`` factors it."""
+    federation, terms = study("privacy.epsilon=3")
+    state = run(terms, answering(federation, terms)).optimizer
+    gain = cached_gain(terms, state.mean_row, row_noise_stddev(state, terms), state.factors)
+    prior = scaled_prior(terms.contract, state.factors)
+    stddev = averaged_noise_stddev(terms, noise_gain(terms), state.steps)
+    scale = column_scale(terms.model, terms.contract.layout)
+    left = prior - gain.posterior(prior @ gain.fisher, stddev).T
+    factor = posterior_factor(terms, state)
+    np.testing.assert_allclose(factor @ factor.T, scale[:, None] * left * scale, rtol=0, atol=1e-9)
 
 
 @pytest.mark.slow

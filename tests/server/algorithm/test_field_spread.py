@@ -81,6 +81,15 @@ def test_weights_are_the_posterior_mean_under_the_factors(terms, model) -> None:
     )
 
 
+def test_one_step_is_that_of_the_formulas_written_out(model) -> None:
+    factors = np.random.default_rng(6).uniform(0.2, 4, len(model[0]))
+    seen = drawn(model, factors, 7)[1]
+    energies, determined = _energies(model, seen, factors)
+    common = (COMMON_FREEDOM + sum(energies[1:])) / (COMMON_FREEDOM + sum(determined[1:]))
+    expected = (FIELD_FREEDOM * common + np.array(energies)) / (FIELD_FREEDOM + np.array(determined))
+    np.testing.assert_allclose(read(model, seen, factors)[1], [1.0, *expected[1:]], rtol=1e-9)
+
+
 def test_the_iteration_ends_at_the_most_likely_factors(model) -> None:
     """Where it ends no factor's marginal likelihood times prior rises either way, but for the intercept's."""
     places, prior, fisher, noise = model
@@ -107,13 +116,19 @@ def test_the_iteration_ends_at_the_most_likely_factors(model) -> None:
 
 def _common(model, seen, factors):
     """v₀ where the iteration ends: of every field v (ν + γ) = ν v₀ + E, and v₀ (c + Σγ) = c + ΣE."""
+    energies, determined = _energies(model, seen, factors)
+    return (COMMON_FREEDOM + sum(energies[1:])) / (COMMON_FREEDOM + sum(determined[1:]))
+
+
+def _energies(model, seen, factors):
+    """E and γ of every field, by the inverse of S."""
     places, prior, fisher, noise = model
     scale = np.concatenate([np.full(p.stop - p.start, f) for p, f in zip(places, factors, strict=True)])
     inverse = np.linalg.inv(fisher @ (np.sqrt(scale)[:, None] * prior * np.sqrt(scale)) @ fisher + noise)
     inner, along = fisher @ inverse @ fisher, fisher @ inverse @ seen
     energies = [f**2 * along[p] @ prior[p, p] @ along[p] for p, f in zip(places, factors, strict=True)]
     determined = [f * np.trace(prior[p, p] @ inner[p, p]) for p, f in zip(places, factors, strict=True)]
-    return (COMMON_FREEDOM + sum(energies[1:])) / (COMMON_FREEDOM + sum(determined[1:]))
+    return energies, determined
 
 
 @pytest.mark.statistical
