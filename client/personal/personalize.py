@@ -68,23 +68,31 @@ def last_layer(shared_logits: Floats, activations: Floats, shared: Floats) -> Pe
     )
 
 
-def fit_personal(design: PersonalDesign, cohort: Cohort, *, tolerance: float = 1e-8) -> Floats:
+def fit_personal(design: PersonalDesign, cohort: Cohort, *, tolerance: float = 1e-5) -> Floats:
     """Personal weights float64 [hospitals, J] of each hospital in ``cohort`` (training patients only).
 
     Minimises Σ_patients mean loss + ½ Σ_j precision_j (w_j − shared_j)² by Newton's method with halved
-    steps; strictly convex, so every hospital has exactly one answer. Events whose inputs are not finite
-    are left out.
+    steps; strictly convex, so every hospital has exactly one answer. It ends after a step below ``tolerance``: the next
+    would be about its square. Events whose inputs are not finite are left out.
     """
     fit = _Fit.of(design, cohort)
     weights: Floats = np.tile(design.shared, (cohort.hospital_count, 1))
-    now = fit.losses(weights)
+    now = fit.reached(weights)
     for _ in range(50):
-        gradient, hessian = fit.derivatives(weights)
+        gradient, hessian = fit.derivatives(weights, now.probability)
         move = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
         weights, now = _descend_halving(fit, weights, move, now)
         if np.abs(move).max(initial=0.0) < tolerance:
             break
     return weights
+
+
+@dataclass(frozen=True, eq=False)
+class _Reached:
+    """Where a fit stands. losses: float64 [hospitals], prior included. probability: float64 [events]."""
+
+    losses: Floats
+    probability: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,16 +117,18 @@ class _Fit:
         personal: Floats = np.einsum("ej,ej->e", self.design.inputs, weights[self.hospital])
         return self.design.fixed + personal
 
-    def losses(self, weights: Floats) -> Floats:
-        """float64 [hospitals], prior included."""
-        each = self.event_weights * _event_losses(self.cohort.labels, self.logits(weights))
+    def reached(self, weights: Floats) -> _Reached:
+        """Give losses and probabilities, from one exponential."""
+        logits = self.logits(weights)
+        # At most 1 whatever the logit, so that nothing overflows.
+        small = np.exp(-np.abs(logits))
+        each = np.maximum(logits, 0.0) + np.log1p(small) - self.cohort.labels * logits
         prior: Floats = 0.5 * ((weights - self.design.shared) ** 2 @ self.design.precision)
-        return prior + _sum_by(self.hospital, each, len(weights))
+        losses = prior + _sum_by(self.hospital, self.event_weights * each, len(weights))
+        return _Reached(losses, np.where(logits < 0, small, 1.0) / (1.0 + small))
 
-    def derivatives(self, weights: Floats) -> tuple[Floats, Floats]:
-        """Gradient [hospitals, J] and Hessian [hospitals, J, J] of ``losses``."""
-        # ±50: within 2e-22 of 0 or 1 already; exp overflows beyond 709.
-        probability = 1 / (1 + np.exp(-np.clip(self.logits(weights), -50, 50)))
+    def derivatives(self, weights: Floats, probability: Floats) -> tuple[Floats, Floats]:
+        """Gradient [hospitals, J] and Hessian [hospitals, J, J] of the losses; probability: as reached there."""
         residual = self.event_weights * (probability - self.cohort.labels)
         columns = [_sum_by(self.hospital, residual * column, len(weights)) for column in self.design.inputs.T]
         gradient = np.stack(columns, axis=1) + self.design.precision * (weights - self.design.shared)
@@ -126,18 +136,21 @@ class _Fit:
         return gradient, hessians + np.diag(self.design.precision)
 
 
-def _descend_halving(fit: _Fit, weights: Floats, move: EitherFloats, now: Floats) -> tuple[Floats, Floats]:
+def _descend_halving(
+    fit: _Fit, weights: Floats, move: EitherFloats, now: _Reached
+) -> tuple[Floats, _Reached]:
     """Take each hospital's step, halved until its loss does not rise; else stay."""
     size = np.ones(len(weights))
     for _ in range(30):
         after = weights - size[:, None] * move
-        reached = fit.losses(after)
+        reached = fit.reached(after)
         # A hair of slack: at the minimum rounding alone makes a step look worse.
-        worse = reached > now + 1e-12 * np.abs(now)
+        worse = reached.losses > now.losses + 1e-12 * np.abs(now.losses)
         if not worse.any():
-            break
+            return after, reached
         size = np.where(worse, size / 2, size)
-    return np.where(worse[:, None], weights, after), np.where(worse, now, reached)
+    stayed = np.where(worse[:, None], weights, after)
+    return stayed, fit.reached(stayed)
 
 
 def personal_logits(design: PersonalDesign, weights: Floats, cohort: Cohort) -> Floats:

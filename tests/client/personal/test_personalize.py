@@ -52,6 +52,19 @@ def test_each_hospital_gets_the_exact_minimum(columns: int) -> None:
         np.testing.assert_allclose(found[hospital], reference.x, atol=1e-4)
 
 
+@pytest.mark.parametrize("columns", [2, 12])
+def test_where_steps_end_nothing_is_left_to_go(columns: int) -> None:
+    """Newton's steps square: the one after the last that is taken would be of no account."""
+    cohort = cohort_of(LAYOUT, [30, 1, 3, 200, 3000], engaged=0.1)
+    rng = np.random.default_rng(10)
+    inputs = rng.normal(scale=2, size=(cohort.event_count, columns))
+    precision = rng.uniform(0.5, 20, columns)
+    design = PersonalDesign(rng.normal(size=cohort.event_count), inputs, rng.normal(size=columns), precision)
+    np.testing.assert_allclose(
+        fit_personal(design, cohort), fit_personal(design, cohort, tolerance=1e-13), rtol=0, atol=1e-9
+    )
+
+
 def test_empty_tiny_and_one_class_hospitals_stay_near_the_shared_model() -> None:
     cohort = cohort_of(LAYOUT, [0, 1, 5, 4000], engaged=0.4)
     cohort.labels[hospital_of_event(cohort) == 2] = 1
