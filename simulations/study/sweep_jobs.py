@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,6 +24,8 @@ from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.say import complain, say
 from wardround.simulations.study.sweep_worker import LONGEST_LINE, attempt
 
+_PATIENTS = ("data", "contract", "seed")
+"""The settings that decide which patients a run has."""
 _GONE = (
     "this job's process ended before the job did (no memory left?); federation.workers=1 runs one at a time"
 )
@@ -62,10 +65,24 @@ def _run_jobs(processes: Sequence["SweepProcess"], jobs: Sequence[SweepJob]) -> 
             finally:
                 idle.put(worker)
 
-        running = [pool.submit(answered, job) for job in jobs]
+        running = {job.number: pool.submit(answered, job) for job in in_turns(jobs)}
         used.callback(pool.shutdown, wait=False, cancel_futures=True)
-        for job, future in zip(jobs, running, strict=True):
-            yield _shown(job, future.result())
+        for job in jobs:
+            yield _shown(job, running[job.number].result())
+
+
+def in_turns(jobs: Sequence[SweepJob]) -> list[SweepJob]:
+    """Give the jobs as they begin: one of each federation, then the second of each, and so on.
+
+    Runs on the same patients need the same baselines, and would wait for the one that fits them.
+    """
+    begun: Counter[str] = Counter()
+    turns: list[tuple[int, int]] = []
+    for job in jobs:
+        patients = json.dumps([job.plain.get(part) for part in _PATIENTS], sort_keys=True)
+        turns.append((begun[patients], len(turns)))
+        begun[patients] += 1
+    return [jobs[place] for _, place in sorted(turns)]
 
 
 def _settings(job: SweepJob) -> StudySettings:

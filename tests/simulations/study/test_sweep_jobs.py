@@ -12,7 +12,7 @@ from wardround.conf.compose import study_settings
 from wardround.conf.composed import composed
 from wardround.conf.hydra_run import SweepJob
 from wardround.protocol.command_line.exit_codes import FAULT, OK, USER_ERROR
-from wardround.simulations.study.sweep_jobs import begin_sweep, workers_of
+from wardround.simulations.study.sweep_jobs import begin_sweep, in_turns, workers_of
 
 SMALL = (
     "experiment=tiny", "data.patients=240", "data.messages=900", "data.smallest=40", "data.largest=120",
@@ -102,3 +102,18 @@ def test_a_job_that_fails_says_so_in_one_line_and_leaves_the_others(tmp_path, mo
 def test_how_many_run_at_the_same_time(settings, most):
     assert workers_of(jobs_of(Path("x"), 2, *settings)) == min(most, os.cpu_count() or 1)
     assert workers_of(jobs_of(Path("x"), 1, *settings)) == 1
+
+
+def test_jobs_on_other_patients_begin_first():
+    """Those on the same patients would wait for the one that fits their baselines."""
+    given = [(seed, epsilon) for seed in (1, 2) for epsilon in (0.5, 1, 3)]
+    jobs = [
+        SweepJob(
+            number, {"seed": seed, "privacy": {"epsilon": epsilon}, "data": {"name": "x"}}, Path("x"), None
+        )
+        for number, (seed, epsilon) in enumerate(given)
+    ]
+    assert [job.number for job in in_turns(jobs)] == [0, 3, 1, 4, 2, 5]
+    # Where they take turns already, nothing is moved.
+    turned = in_turns(jobs)
+    assert in_turns(turned) == turned
