@@ -20,7 +20,8 @@ from wardround.client.connectors.kinds import Kind
 from wardround.client.connectors.source import DAMAGED, MappedSource, TablePlace
 from wardround.client.connectors.stream import lazy_frame
 from wardround.protocol.contract.contract import CONSENT_COLUMNS
-from wardround.protocol.errors import TableError
+from wardround.protocol.errors import TableAway, TableError
+from wardround.protocol.files import paths_in
 
 LONGEST_LINE = 4_000_000
 """Bytes of one resource; a longer line is damaged."""
@@ -69,7 +70,10 @@ class FhirSource(MappedSource):
     def read(self, table: str, columns: tuple[str, ...]) -> pl.LazyFrame:
         """Read the resources, every cell as text, a batch at a time; TableError where there is no file of them."""
         place = self.places[table]
-        paths = files_of(self.folder, place.name)
+        try:
+            paths = files_of(self.folder, place.name)
+        except OSError as error:
+            raise TableAway(f"{table}: {self.folder} cannot be read now ({error.strerror})") from None
         if not paths:
             raise TableError(f"{table}: no .ndjson file of {place.name} in {self.folder}; correct the path")
         rows_of, key = self._reader(table, columns), self._key(table, columns[0])
@@ -134,8 +138,14 @@ class FhirSource(MappedSource):
 
 
 def files_of(folder: Path, resource: str) -> tuple[Path, ...]:
-    """Give the files that a resource is named by, and those that name none; in the order of their names."""
-    found = sorted(path for path in folder.glob("*") if path.name.lower().endswith(_ENDS))
+    """Give the files that a resource is named by, and those that name none; in the order of their names.
+
+    None where there is no such folder; OSError where it cannot be read.
+    """
+    try:
+        found = [path for path in paths_in(folder) if path.name.lower().endswith(_ENDS)]
+    except NotADirectoryError:
+        return ()
     others = [_NAMES[other] for other in RESOURCES if other != resource]
     return tuple(path for path in found if not any(other.search(path.name) for other in others))
 

@@ -17,7 +17,7 @@ from wardround.client.connectors.kinds import Kind, kind_of_dtype
 from wardround.client.connectors.line_format import completed, line_format_of
 from wardround.client.connectors.source import MappedSource, TablePlace, missing_columns
 from wardround.client.connectors.table_format import PLAIN, TableFormat
-from wardround.protocol.errors import TableError
+from wardround.protocol.errors import TableAway, TableError
 
 TEXTS = (".csv", ".tsv", ".txt")
 ENDINGS = (*TEXTS, *excel.ENDINGS, *typed.ENDINGS)
@@ -53,7 +53,7 @@ class FileSource(MappedSource):
         try:
             columns = columns_of(self._path(table), place.format)
         except TableError as error:
-            raise TableError(f"{table}: {error}") from None
+            raise type(error)(f"{table}: {error}") from None
         return {name: kind_of_dtype(dtype) for name, dtype in columns.items()}
 
     def snapshot(self) -> "FileSource":
@@ -74,7 +74,7 @@ class FileSource(MappedSource):
             # A name typed with a comma moves a withdrawal's cells, and its last, empty one behind the last name.
             return scan_file(path, named, place.format, cautious=table in _WITHDRAWING)
         except TableError as error:
-            raise TableError(f"{table}: {error}") from None
+            raise type(error)(f"{table}: {error}") from None
 
     def _path(self, table: str) -> Path:
         return self.folder / self.places[table].name
@@ -122,8 +122,12 @@ def columns_of(path: Path, form: TableFormat = PLAIN) -> dict[str, pl.DataType]:
 
 
 def check_file(path: Path) -> None:
-    """Refuse a path that is no file, or whose ending is none of ours; TableError."""
-    if not path.is_file():
+    """Refuse a path that is no file, or whose ending is none of ours; TableError. TableAway where nobody can tell."""
+    try:
+        there = path.is_file()
+    except OSError as error:
+        raise TableAway(f"{path.name} cannot be reached now ({error.strerror})") from None
+    if not there:
         raise TableError(f"no file {path}; correct the path")
     compressed = path.name.lower().endswith(COMPRESSIONS)
     if not plain_name(path).endswith(TEXTS if compressed else ENDINGS):

@@ -3,13 +3,16 @@
 import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
+from wardround.client.connectors.fhir import FhirSource, FhirTable
 from wardround.client.connectors.reached import require_reached
+from wardround.client.connectors.source import TablePlace
 from wardround.client.main import main
 from wardround.protocol.errors import TableAway
 from wardround.protocol.wire.envelope import decode_answer
@@ -74,6 +77,19 @@ def test_what_keeps_a_file_from_being_opened_is_no_fault_of_the_table(monkeypatc
     monkeypatch.setattr(Path, "open", refused)
     with pytest.raises(TableAway, match=r"messages: visits\.csv cannot be reached now"):
         require_reached(source_of(tmp_path / "visits.csv"))
+
+
+def test_an_export_folder_that_cannot_be_read_is_away_and_one_that_is_gone_is_not(monkeypatch, tmp_path):
+    source = FhirSource(tmp_path, {"messages": TablePlace("Communication")}, {"messages": FhirTable()})
+    require_reached(source)
+    require_reached(replace(source, folder=tmp_path / "gone"))
+
+    def refused(self):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(TableAway, match="the tables cannot be reached now"):
+        require_reached(source)
 
 
 def test_what_is_there_and_what_is_gone_are_reached(tmp_path):

@@ -1,7 +1,9 @@
 """``init``: a home that is complete, private, commented, and never written over."""
 
 import json
+import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -153,3 +155,53 @@ def test_every_key_of_the_policy_stands_in_the_file_with_a_comment(tmp_path: Pat
 def test_json_gives_the_public_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert init(tmp_path / "north", "--json") == 0
     assert json.loads(capsys.readouterr().out)["key"] == load_home(tmp_path / "north").key.public
+
+
+class Killed(BaseException):
+    """The process ends here; nothing catches it."""
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, home: Path, operator: Path, number: int) -> bool:
+    """Run ``init`` until it makes something durable for the so manieth time; False where it ended before."""
+    fsync, left = os.fsync, [number]
+
+    def counted(handle: int) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise Killed
+        fsync(handle)
+
+    with monkeypatch.context() as during:
+        during.setattr(os, "fsync", counted)
+        with suppress(Killed):
+            init(home, "--operator", str(operator))
+    return left[0] <= 0
+
+
+def test_an_init_that_was_broken_off_anywhere_is_completed_by_the_next(
+    tmp_path: Path, operator: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own leftovers were said to exist already: nothing but deleting the folder by hand helped."""
+    homes = []
+    while killed_at(monkeypatch, tmp_path / f"home{len(homes)}", operator, len(homes) + 1):
+        homes.append(tmp_path / f"home{len(homes)}")
+    assert len(homes) >= 10
+    for home in homes:
+        # After the last step only its name may not be durable yet: then it is there, and is not made anew.
+        whole = (home / "hospital.yaml").exists()
+        assert init(home, "--operator", str(operator)) == (2 if whole else 0)
+        load_home(home).open_ledger().close()
+        assert sorted(path.name for path in home.iterdir() if path.name.endswith((".begun", ".part"))) == []
+
+
+def test_a_home_that_lost_its_settings_is_never_begun_anew(
+    tmp_path: Path, operator: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "north"
+    assert init(home, "--operator", str(operator)) == 0
+    assert main(["ledger", "clock", "--home", str(home), "--reason", "it is", "--person", "Ida"]) == 0
+    (home / "hospital.yaml").rename(home / "hospital.yaml.begun")
+    before = (home / "keys/patients.key").read_bytes()
+    assert init(home, "--operator", str(operator)) == 2
+    assert "policy.yaml exists already; nothing was overwritten" in capsys.readouterr().err
+    assert (home / "keys/patients.key").read_bytes() == before
