@@ -50,12 +50,20 @@ def _remove_dead(path: Path) -> None:
             f"socket={path}: exists and is not a socket; remove it, or choose another path"
         )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
+        trial.setblocking(False)  # Linux connects at once, or says that the queue is full
         try:
             trial.connect(str(path))
-        except OSError:
+        except (ConnectionRefusedError, FileNotFoundError):
             # Nobody listens: a dead agent's file, over which bind would fail.
             path.unlink(missing_ok=True)
             return
+        except BlockingIOError:
+            pass  # somebody does, who is stopped or has more callers than it lets in
+        except OSError as error:
+            # Another user's, say: whether that agent lives cannot be told, and its socket must not be taken from it.
+            raise ConfigurationError(
+                f"socket={path}: cannot be looked at ({error.strerror}); stop the agent that made it, or remove it"
+            ) from error
     raise ConfigurationError(f"socket={path}: another agent is running here; stop it first")
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import errno
+import os
 import socket
 import stat
 import struct
@@ -117,6 +119,28 @@ def test_a_second_agent_is_refused_and_a_dead_ones_socket_replaced(served, tmp_p
     (tmp_path / "run/file").write_text("")
     with pytest.raises(ConfigurationError, match="not a socket"):
         listening_socket(tmp_path / "run/file")
+
+
+def test_a_socket_whose_agent_may_live_is_never_taken_from_it(tmp_path, monkeypatch):
+    """One that was stopped with its queue full, and another user's: both counted as dead, and lost their socket."""
+    (tmp_path / "run").mkdir(mode=0o750)
+    path = tmp_path / "run/agent.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stopped, contextlib.ExitStack() as waiting:
+        stopped.bind(str(path))
+        stopped.listen(0)
+        waiting.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)).connect(str(path))
+        with pytest.raises(ConfigurationError, match="another agent is running"):
+            listening_socket(path)
+
+        def refused(self, address):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+        with monkeypatch.context() as other:
+            other.setattr(socket.socket, "connect", refused)
+            with pytest.raises(ConfigurationError, match="cannot be looked at"):
+                listening_socket(path)
+        assert path.is_socket()
+    listening_socket(path).close()
 
 
 def test_hanging_up_anywhere_disturbs_nobody(served):
