@@ -163,6 +163,7 @@ def test_a_failing_job_leaves_the_others_and_the_frontier(
     assert ("Traceback" in capsys.readouterr().err) == (99 in expected)
 
 
+@pytest.mark.slow
 def test_a_sweeps_jobs_are_numbered_whatever_their_settings_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """A "/" made nested folders, which no frontier found; a long list was no folder's name, and ended the sweep."""
     jobs = Jobs()

@@ -212,6 +212,7 @@ TABLES = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.lists(TABLES, max_size=4), st.sampled_from(["path", "table"]), st.booleans())
 def test_whatever_tables_are_called_the_settings_read_back_as_meant(tmp_path_factory, listed, key, known):

@@ -177,6 +177,7 @@ def test_a_server_without_room_is_left_alone_for_as_long_as_flower_does():
     assert max(slept) > AWAY_SECONDS
 
 
+@pytest.mark.slow
 def test_a_heartbeat_that_fails_is_sent_again_within_seconds():
     program = """
 import os

@@ -112,6 +112,7 @@ def test_a_message_is_proposed_where_it_gains_and_the_standard_one_elsewhere(run
     assert (young.standard, young.model, young.population) == ("visit-sms.en", "d" * 64, "unknown")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("personal", [False, True])
 def test_of_a_model_of_interactions_the_main_effects_choose(run, personal):
     """By their own error: whatever the interactions are, of which no error is known, they change no choice."""

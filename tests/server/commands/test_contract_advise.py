@@ -33,6 +33,7 @@ def test_it_says_what_drowns_and_what_does_not(capsys, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_more_patients_or_a_larger_epsilon_turn_it(capsys):
     many = "training.public_patients={north: 120000, south: 80000}"
     for more in ((PATIENTS, "privacy.epsilon=50"), (many, "privacy.delta=5e-7")):
@@ -132,6 +133,7 @@ def test_a_tree_is_listed_as_deep_as_it_is_learned(capsys):
     assert json.loads(capsys.readouterr().out)["trees"][0]["nodes"] == kept.split(": ")[2].split(", ")
 
 
+@pytest.mark.slow
 def test_a_vocabulary_that_drowns_is_told_how_many_words_it_could_have(capsys):
     few = "training.public_patients={north: 500, south: 300}"
     assert main(["contract", "advise", REFILLS, few]) == 0

@@ -43,6 +43,7 @@ def study(cache: Path, *overrides: str) -> tuple[Federation, Terms]:
     return federation, simulated_terms(settings, federation)
 
 
+@pytest.mark.slow
 @pytest.mark.statistical
 def test_who_took_part_is_told_without_privacy_and_hardly_with_it(cache: Path) -> None:
     federation, terms = study(cache, "experiment=tiny")
@@ -55,6 +56,7 @@ def test_who_took_part_is_told_without_privacy_and_hardly_with_it(cache: Path) -
     assert plain.most is None
 
 
+@pytest.mark.slow
 @pytest.mark.statistical
 def test_a_study_whose_noise_is_nearly_none_is_as_open_as_one_without_privacy(cache: Path) -> None:
     # A private AUC near 0.5 says something only if the attack on the study's own rounds can tell.

@@ -100,6 +100,7 @@ def no_second_encoding(monkeypatch):
     return forbid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["synthetic", "heart"])
 def test_the_second_run_reads_no_table_and_finds_the_same(source, tmp_path, no_second_encoding):
     study = settings(tmp_path) if source == "synthetic" else heart(tmp_path)

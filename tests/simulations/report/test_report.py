@@ -91,6 +91,7 @@ def test_the_page_stands_with_little(example: Callable) -> None:
     assert "What the private model learned" not in page
 
 
+@pytest.mark.slow
 def test_two_thousand_hospitals_are_scored_and_rendered_at_little_work_each(example: Callable) -> None:
     results = example(hospitals=2_000)
     pages: list[str] = []

@@ -78,6 +78,7 @@ def test_a_federation_without_privacy_ends_where_its_own_summed_gradient_is_zero
     assert np.abs(left).max() < 0.01 * np.abs(summed / scale).max()
 
 
+@pytest.mark.slow
 def test_boosting_reads_the_hospital(small: Callable) -> None:
     training, heldout = small([900, 900], seed=1), small([500, 500], seed=2)
     rng = np.random.default_rng(3)
@@ -134,6 +135,7 @@ def test_the_search_prefers_small_trees_for_sums_and_larger_ones_for_interaction
     assert chosen[0] < chosen[1]
 
 
+@pytest.mark.slow
 def test_boosting_is_blind_to_held_out_labels_also_where_words_are_many(small: Callable) -> None:
     training, heldout = widened(small([1500], seed=1).cohort, 1), widened(small([800], seed=2).cohort, 2)
     scores = boosting.pooled_boosting(training, heldout, [False, True], seed=0)

@@ -165,6 +165,7 @@ def test_damaged_files_are_not_read_and_written_anew(tmp_path, no_fitting):
     assert bits(conduct(settings)) == whole
 
 
+@pytest.mark.slow
 def test_without_a_comparison_the_private_model_stands_alone(tmp_path, no_fitting):
     """``report.compare=false``: nothing else is fitted, and its own figures stay the same."""
     whole = conduct(study(tmp_path))
