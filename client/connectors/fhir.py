@@ -17,10 +17,11 @@ from wardround.client.connectors.fhir_consent import Meaning, consent_rows
 from wardround.client.connectors.fhir_json import exact_resource, quick_reader
 from wardround.client.connectors.fhir_path import FhirPath, kind_of_path, path_from_text
 from wardround.client.connectors.kinds import Kind
+from wardround.client.connectors.reached import unreached
 from wardround.client.connectors.source import DAMAGED, MappedSource, TablePlace
 from wardround.client.connectors.stream import lazy_frame
 from wardround.protocol.contract.contract import CONSENT_COLUMNS
-from wardround.protocol.errors import TableAway, TableError
+from wardround.protocol.errors import TableError
 from wardround.protocol.files import paths_in
 
 LONGEST_LINE = 4_000_000
@@ -73,7 +74,7 @@ class FhirSource(MappedSource):
         try:
             paths = files_of(self.folder, place.name)
         except OSError as error:
-            raise TableAway(f"{table}: {self.folder} cannot be read now ({error.strerror})") from None
+            raise unreached(f"{table}: {self.folder}", error) from None
         if not paths:
             raise TableError(f"{table}: no .ndjson file of {place.name} in {self.folder}; correct the path")
         rows_of, key = self._reader(table, columns), self._key(table, columns[0])

@@ -15,9 +15,10 @@ from wardround.client.connectors.compressed import COMPRESSIONS, plain_name
 from wardround.client.connectors.delimited import scan_lines
 from wardround.client.connectors.kinds import Kind, kind_of_dtype
 from wardround.client.connectors.line_format import completed, line_format_of
+from wardround.client.connectors.reached import unreached
 from wardround.client.connectors.source import MappedSource, TablePlace, missing_columns
 from wardround.client.connectors.table_format import PLAIN, TableFormat
-from wardround.protocol.errors import TableAway, TableError
+from wardround.protocol.errors import TableError
 
 TEXTS = (".csv", ".tsv", ".txt")
 ENDINGS = (*TEXTS, *excel.ENDINGS, *typed.ENDINGS)
@@ -122,11 +123,11 @@ def columns_of(path: Path, form: TableFormat = PLAIN) -> dict[str, pl.DataType]:
 
 
 def check_file(path: Path) -> None:
-    """Refuse a path that is no file, or whose ending is none of ours; TableError. TableAway where nobody can tell."""
+    """Refuse a path that is no file, or whose ending is none of ours; TableError. ``unreached`` where nobody knows."""
     try:
         there = path.is_file()
     except OSError as error:
-        raise TableAway(f"{path.name} cannot be reached now ({error.strerror})") from None
+        raise unreached(path.name, error) from None
     if not there:
         raise TableError(f"no file {path}; correct the path")
     compressed = path.name.lower().endswith(COMPRESSIONS)

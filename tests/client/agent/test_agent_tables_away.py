@@ -11,10 +11,11 @@ import polars as pl
 import pytest
 
 from wardround.client.connectors.fhir import FhirSource, FhirTable
+from wardround.client.connectors.files import check_file
 from wardround.client.connectors.reached import require_reached
 from wardround.client.connectors.source import TablePlace
 from wardround.client.main import main
-from wardround.protocol.errors import TableAway
+from wardround.protocol.errors import TableAway, TableError
 from wardround.protocol.wire.envelope import decode_answer
 
 UNREADABLE = Path(
@@ -77,6 +78,20 @@ def test_what_keeps_a_file_from_being_opened_is_no_fault_of_the_table(monkeypatc
     monkeypatch.setattr(Path, "open", refused)
     with pytest.raises(TableAway, match=r"messages: visits\.csv cannot be reached now"):
         require_reached(source_of(tmp_path / "visits.csv"))
+
+
+def test_memory_that_large_tables_took_and_a_path_that_is_none_make_no_hospital_late(monkeypatch, tmp_path):
+    """Both would be late for ever, and the first by what the tables hold."""
+
+    def refused(self, *arguments):
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), str(self))
+
+    with monkeypatch.context() as during:
+        during.setattr(Path, "open", refused)
+        require_reached(source_of(tmp_path / "visits.csv"))
+    with pytest.raises(TableError) as found:
+        check_file(tmp_path / f"{'x' * 300}.csv")
+    assert not isinstance(found.value, TableAway)
 
 
 def test_an_export_folder_that_cannot_be_read_is_away_and_one_that_is_gone_is_not(monkeypatch, tmp_path):
