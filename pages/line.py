@@ -11,8 +11,6 @@ from typing import Any, Self, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from wardround.pages.give_back import give_back_soon
-
 LINGER_SECONDS = 0.5
 HEAD_SECONDS = 10.0  # for a request's first line and headers
 MOST_HEAD = 2**15  # bytes; Flower's own are below 1 KiB, a browser's below 8
@@ -60,7 +58,6 @@ class BoundedLine(HttpToolsProtocol):
         """Let the timer go with the line."""
         self._stop_timer()
         super().connection_lost(exc)
-        give_back_soon(self.loop)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, a head in slices: one that is larger than any honest one ends the line.

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
-from wardround.pages.give_back import Bodies
 from wardround.protocol.wire.envelope import LARGEST_REQUEST
+from wardround.server.network.give_back import Bodies
 from wardround.server.network.line import OPERATOR
 from wardround.server.network.node_keys import NodeKeys
 from wardround.server.network.places import SMALL_BODY, Busy, Places

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from wardround.pages.line import BoundedLine
+from wardround.server.network.give_back import give_back_soon
 
 OPERATOR = b"operator"  # as a line's caller; enrolled keys are longer
 MOST_LINES = 512  # of strangers; beyond it the oldest one's gives way
@@ -32,6 +33,11 @@ class Line(BoundedLine):
         self.caller = caller
         if caller != OPERATOR:
             self.drop_oldest(self.lines(lambda line: line.caller == caller), MOST_OF_ONE)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give back soon what the line's requests took: their bodies may be large, which a browser's are not."""
+        super().connection_lost(exc)
+        give_back_soon(self.loop)
 
     def shutdown(self) -> None:
         """Answer what is under way, and hang up; who is held is answered now, not when the time is over."""

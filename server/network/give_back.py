@@ -9,9 +9,8 @@ import gc
 from asyncio import AbstractEventLoop
 
 PAUSE_SECONDS = 2.0  # after a line was lost; one collection stands for all lines lost meanwhile
-AT_ONCE_BYTES = (
-    2**23
-)  # of bodies that may still be in memory: a few of the largest, or many of a hundred hospitals'
+AT_ONCE_BYTES = 2**23
+"""Of bodies that may still be in memory: a few of the largest, or many of a hundred hospitals'."""
 _waiting: set[AbstractEventLoop] = set()
 
 

@@ -6,8 +6,8 @@ import weakref
 
 import pytest
 
-from wardround.pages import give_back as module
-from wardround.pages.give_back import AT_ONCE_BYTES, Bodies, give_back_soon
+from wardround.server.network import give_back as module
+from wardround.server.network.give_back import AT_ONCE_BYTES, Bodies, give_back_soon
 
 
 class Cycle:
