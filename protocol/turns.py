@@ -8,8 +8,8 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from wardround.protocol.errors import ConfigurationError
@@ -45,17 +45,22 @@ def in_turn(path: Path, seconds: float = TURN_SECONDS) -> Iterator[None]:
 
 
 @contextmanager
-def turn_in(folder: Path) -> Iterator[None]:
+def turn_in(folder: Path, refused: Callable[[OSError], Exception] | None = None) -> Iterator[None]:
     """Hold a folder's own lock within the block, after whoever holds it now, for an act of moments.
 
-    OSError where it takes no lock; TimeoutError, whose ``strerror`` says what to do, after ``MOMENT_SECONDS``.
+    OSError where it takes no lock; TimeoutError, whose ``strerror`` says what to do, after ``MOMENT_SECONDS``. refused:
+    gives the error to raise in the place of either; errors of the block itself pass.
     """
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        _wait_for(handle, folder, MOMENT_SECONDS)
+    with ExitStack() as held:
+        try:
+            handle = os.open(folder, os.O_RDONLY)
+            held.callback(os.close, handle)
+            _wait_for(handle, folder, MOMENT_SECONDS)
+        except OSError as error:
+            if refused is None:
+                raise
+            raise refused(error) from error
         yield
-    finally:
-        os.close(handle)
 
 
 def _wait_for(lock: int, path: Path, seconds: float) -> None:

@@ -8,8 +8,7 @@ loosely; the file is for its owner alone. ``withdrawals.head`` beside it says ho
      "record":"…","why":"stop"}
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -116,7 +115,7 @@ class WithdrawalList:
         latest: of each row, when at the latest it was said. A record that a person lifted since counts anew where it
         may have been said after that: it may be another word of the patient, and no opt-out is lost.
         """
-        with self._turn():
+        with turn_in(self.path.parent, self._unwritable):
             known = self.read()
             new = _new_lines(known, rows, latest)
             content = b"".join(_line(row) + b"\n" for row in (*known, *new))
@@ -137,16 +136,8 @@ class WithdrawalList:
                 ) from error
         return len(new)
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        with ExitStack() as held:
-            try:
-                held.enter_context(turn_in(self.path.parent))
-            except OSError as error:
-                raise ConfigurationError(
-                    f"withdrawals={self.path}: cannot be written ({error.strerror})"
-                ) from error
-            yield
+    def _unwritable(self, error: OSError) -> ConfigurationError:
+        return ConfigurationError(f"withdrawals={self.path}: cannot be written ({error.strerror})")
 
     def _row(self, line: bytes, number: int) -> Withdrawal:
         row = _read_line(line)

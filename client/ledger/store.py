@@ -6,7 +6,7 @@ SQLite in WAL mode with full synchronisation: a transaction is on the disk when 
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -93,11 +93,7 @@ class Store:
         ``ledger``) where another program holds it and does not go on: nothing was written.
         """
         # Not the database's own file: closing it would give up SQLite's locks on it (sqlite.org/howtocorrupt.html).
-        with self._lock, ExitStack() as held:
-            try:
-                held.enter_context(turn_in(self.path.parent))
-            except OSError as error:
-                raise Refusal("ledger", f"cannot be written ({error.strerror}); nothing was spent") from error
+        with self._lock, turn_in(self.path.parent, _unwritable):
             if _identity(self.path) != self._file:
                 raise exchanged()
             yield
@@ -184,6 +180,10 @@ class Store:
                 return self._db.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise LedgerError(f"the ledger cannot be read ({error})") from error
+
+
+def _unwritable(error: OSError) -> Refusal:
+    return Refusal("ledger", f"cannot be written ({error.strerror}); nothing was spent")
 
 
 def exchanged() -> LedgerError:

@@ -11,8 +11,7 @@ The file is put in its place whole: a crash leaves the log as it was, or with th
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -62,14 +61,14 @@ class SignedLog(Generic[T]):
         """Verify and give all decisions, oldest first; ConfigurationError where one was changed, moved or lost."""
         if not self._folder.is_dir():
             return ()
-        with self._turn():
+        with turn_in(self._folder, self._unread):
             return self._verified(self._lines(), self._head())
 
     def add(self, decision: T, key: SigningKey) -> None:
         """Sign a decision and keep it durably; ConfigurationError where it cannot be kept, and nothing was decided."""
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            with self._turn():
+            with turn_in(self._folder, self._unread):
                 lines = self._lines()
                 self._verified(lines, self._head())
                 previous = _hash(lines[-1]) if lines else _NONE
@@ -169,17 +168,8 @@ class SignedLog(Generic[T]):
             f"restore {self._log} and {self._head_name} from the newest copy of both"
         )
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Keep other writers out."""
-        with ExitStack() as held:
-            try:
-                held.enter_context(turn_in(self._folder))
-            except OSError as error:
-                raise ConfigurationError(
-                    f"approvals={self._folder}: cannot be read ({error.strerror})"
-                ) from error
-            yield
+    def _unread(self, error: OSError) -> ConfigurationError:
+        return ConfigurationError(f"approvals={self._folder}: cannot be read ({error.strerror})")
 
 
 def _plain(body: bytes, longest: int) -> dict[str, Any]:
